@@ -1,0 +1,101 @@
+//! The names by which packets leave. One closed list for the programs, the counters, the metrics and the tests.
+
+/// What becomes of a packet that leaves by a reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Translated and sent on.
+    Forward,
+    /// Answered by the gateway itself.
+    Answer,
+    /// Handed to the host untouched.
+    Pass,
+    /// Dropped.
+    Drop,
+}
+
+macro_rules! reasons {
+    ($($verdict:ident $name:ident = $number:literal, $text:literal, $help:literal;)*) => {
+        /// A named exit of the data path. The number is the column in a counter row.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(u32)]
+        pub enum Reason {
+            $(#[doc = $help] $name = $number,)*
+        }
+
+        impl Reason {
+            /// All reasons, in the order of their numbers.
+            pub const ALL: &[Reason] = &[$(Reason::$name,)*];
+
+            /// What becomes of the packet.
+            #[inline(always)]
+            pub const fn verdict(self) -> Verdict {
+                match self { $(Reason::$name => Verdict::$verdict,)* }
+            }
+
+            /// Name in metrics and tables.
+            pub const fn name(self) -> &'static str {
+                match self { $(Reason::$name => $text,)* }
+            }
+
+            /// One sentence for people.
+            pub const fn help(self) -> &'static str {
+                match self { $(Reason::$name => $help,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    Forward ToBackend = 0, "to_backend", "Client's packet translated and sent to a backend.";
+    Forward ToClient = 1, "to_client", "Backend's packet translated and sent to its client.";
+    Answer ArpReply = 2, "arp_reply", "ARP request for an endpoint or NAT address answered.";
+    Answer EchoReply = 3, "echo_reply", "Ping to an approved endpoint's address answered.";
+    Pass NotAttached = 4, "not_attached", "The interface belongs to no link.";
+    Pass NotOurs = 5, "not_ours", "Neither an endpoint nor a NAT address is concerned.";
+    Pass OtherHost = 6, "other_host", "The frame is for another host's Ethernet address.";
+    Pass Ipv6 = 7, "ipv6", "IPv6, which is not translated yet.";
+    Pass Tagged = 8, "tagged", "802.1Q or 802.1ad tagged, which no link names yet.";
+    Pass OtherProtocol = 9, "other_protocol", "Neither IPv4 nor ARP.";
+    Pass Truncated = 10, "truncated", "Too short to tell whom it is for.";
+    Drop Malformed = 11, "malformed", "A header length, a total length or a port is impossible.";
+    Drop Fragment = 12, "fragment", "A fragment, which is not translated yet.";
+    Drop IcmpError = 13, "icmp_error", "An ICMP error, which is not translated yet.";
+    Drop Protocol = 14, "protocol", "Neither TCP, UDP nor ICMP echo.";
+    Drop TtlExpired = 15, "ttl_expired", "Time to live used up.";
+    Drop Spoofed = 16, "spoofed", "The source is no host's: our own, loopback, multicast, broadcast, or equal to the destination.";
+    Drop Pending = 17, "pending", "The connection waits for the provider's decision.";
+    Drop Rejected = 18, "rejected", "The provider rejected the connection.";
+    Drop Disconnected = 19, "disconnected", "The provider removed the connection.";
+    Drop NoRule = 20, "no_rule", "No load-balancing rule for this protocol and port.";
+    Drop NoBackend = 21, "no_backend", "No healthy backend.";
+    Drop NoNextHop = 22, "no_next_hop", "The backend's next hop is not resolved.";
+    Drop NoPort = 23, "no_port", "All ports of all NAT addresses towards the backend are in use.";
+    Drop NoSession = 24, "no_session", "A packet in mid-connection, or from a backend, that no session knows.";
+    Drop TableFull = 25, "table_full", "No room for another session.";
+    Drop NatWrongSide = 26, "nat_wrong_side", "A NAT address was addressed from outside its provider's network.";
+    Drop BackendGone = 27, "backend_gone", "The session's backend was removed.";
+    Drop Race = 28, "race", "Another CPU opened the same session at the same moment.";
+    Drop Internal = 29, "internal", "A record that must exist does not; please report.";
+}
+
+/// Columns of a counter row; the ones behind the reasons count bytes.
+pub const COLUMNS: usize = 32;
+/// Column that counts the bytes of frames sent to backends, as received.
+pub const BYTES_TO_BACKEND: usize = 30;
+/// Column that counts the bytes of frames sent to clients, as received.
+pub const BYTES_TO_CLIENT: usize = 31;
+
+const _: () = assert!(Reason::ALL.len() <= BYTES_TO_BACKEND);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_dense_and_names_are_unique() {
+        for (at, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, at);
+            assert!(Reason::ALL[at + 1..].iter().all(|other| other.name() != reason.name()));
+        }
+    }
+}

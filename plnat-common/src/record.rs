@@ -1,0 +1,25 @@
+//! The records in BPF maps, one file for each map or pair of maps.
+
+mod address;
+mod backend;
+mod endpoint;
+mod event;
+mod interface;
+mod meta;
+mod port_block;
+mod rule;
+mod service;
+mod session;
+mod sweep;
+
+pub use address::{Address, AddressKey, address_kind};
+pub use backend::{Backend, backend_state};
+pub use endpoint::{Endpoint, endpoint_state};
+pub use event::{Event, event_kind};
+pub use interface::{Interface, interface_flag};
+pub use meta::Meta;
+pub use port_block::{FIRST_PORT, PORTS_PER_BLOCK, PortBlock, SUMMARY_WORDS, WORDS};
+pub use rule::{ANY_PORT, ANY_PROTOCOL, Rule, RuleKey, distribution};
+pub use service::{MAX_NAT_ADDRESSES, Service};
+pub use session::{CHOICES, CLAIMED, FREE, HOP_OVERFLOW, Line, LineKey, NO_PEER, WINDOW, tcp_state};
+pub use sweep::{SweepReport, SweepRequest, sweep_mode};

@@ -1,0 +1,136 @@
+//! `SESSIONS`: one cache line for each direction of a session. Array, mapped into the daemon for reading.
+//!
+//! The table is found by hashing: a line lies within [`WINDOW`] lines of one of its key's [`CHOICES`] homes. A home's
+//! [`Line::hop`] has bit `i` set when the line `i` places on belongs to it, and [`HOP_OVERFLOW`] when the next
+//! home has to be looked at too. So a packet of a known session touches one line nearly always, and a packet of no
+//! session one line too.
+//!
+//! Concurrency: a line is taken by compare-and-swap of [`Line::scope`] from [`FREE`] to [`CLAIMED`], filled by its
+//! owner alone, and published by an atomic exchange of the scope. After that its key never changes while it is live.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::net::{Ip4, Mac, MacPair, Ports, Scope};
+
+/// Homes that a key may have.
+pub const CHOICES: u32 = 3;
+/// Lines that a home may use, itself the first.
+pub const WINDOW: u32 = 31;
+/// Bit of [`Line::hop`]: a line with this home lies at a later choice.
+pub const HOP_OVERFLOW: u32 = 1 << 31;
+/// Value of [`Line::peer`] while the other direction has no line.
+pub const NO_PEER: u32 = u32::MAX;
+
+/// Scope of a line that is nobody's.
+pub const FREE: Scope = Scope(0);
+/// Scope of a line that is being filled by the program that took it; no link has this id.
+pub const CLAIMED: Scope = Scope(Scope::PROVIDER - 1);
+
+/// Values of [`Line::tcp`] (RFC 7857 section 2, RFC 5382): what both directions together have shown.
+pub mod tcp_state {
+    /// The client sent SYN.
+    pub const SYN_SENT: u8 = 1;
+    /// The backend answered SYN-ACK.
+    pub const SYN_RECEIVED: u8 = 2;
+    /// The handshake is complete; UDP sessions are in this state from their first packet on.
+    pub const ESTABLISHED: u8 = 3;
+    /// The client sent FIN: half-closed.
+    pub const CLIENT_FIN: u8 = 4;
+    /// The backend sent FIN: half-closed.
+    pub const BACKEND_FIN: u8 = 5;
+    /// Both sent FIN. The port rests already; a new SYN of the client opens the session again.
+    pub const CLOSING: u8 = 6;
+    /// RST was seen. As `CLOSING`.
+    pub const RESET: u8 = 7;
+}
+
+/// What a packet is found by.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
+pub struct LineKey {
+    /// Link of a packet from a client, provider scope of a packet from a backend.
+    pub scope: Scope,
+    /// Source address of the packet.
+    pub source: Ip4,
+    /// Destination address of the packet.
+    pub destination: Ip4,
+    /// Source and destination port of the packet.
+    pub ports: Ports,
+    /// IP protocol number.
+    pub protocol: u32,
+}
+
+/// One direction of a session.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct Line {
+    /// Scope of [`LineKey`], or [`FREE`], or [`CLAIMED`]. Swapped atomically.
+    pub scope: Scope,
+    /// Source address of [`LineKey`].
+    pub source: Ip4,
+    /// Destination address of [`LineKey`].
+    pub destination: Ip4,
+    /// Ports of [`LineKey`].
+    pub ports: Ports,
+    /// IP protocol number of [`LineKey`].
+    pub protocol: u8,
+    /// One of [`tcp_state`]; equal in both lines but for the moment of a change.
+    pub tcp: u8,
+    /// Idle minutes of the session's rule.
+    pub idle_minutes: u8,
+    /// Place of the NAT address in its service.
+    pub nat_place: u8,
+    /// Source address to write: the NAT address (to the backend) or the endpoint address (to the client).
+    pub new_source: Ip4,
+    /// Destination address to write: the backend or the client.
+    pub new_destination: Ip4,
+    /// Ports to write.
+    pub new_ports: Ports,
+    /// To the client: the Ethernet addresses to write. To the backend: see [`Line::client_mac`] and [`Line::block`].
+    pub macs: MacPair,
+    /// To the client: egress interface index. To the backend: backend slot.
+    pub way: u32,
+    /// Endpoint slot.
+    pub endpoint: u32,
+    /// The other direction's line.
+    pub peer: u32,
+    /// Low 32 bits of jiffies when a packet last used this line.
+    pub seen: u32,
+    /// Which of the lines from this one on have this one as home. Belongs to the place, not to the session in it.
+    pub hop: u32,
+}
+
+impl Line {
+    /// The key that finds this line.
+    pub const fn key(&self) -> LineKey {
+        LineKey {
+            scope: self.scope,
+            source: self.source,
+            destination: self.destination,
+            ports: self.ports,
+            protocol: self.protocol as u32,
+        }
+    }
+
+    /// True while a session owns the line.
+    pub const fn is_live(&self) -> bool {
+        self.scope.0 != FREE.0 && self.scope.0 != CLAIMED.0
+    }
+
+    /// True for the direction from client to backend.
+    pub const fn is_forward(&self) -> bool {
+        !self.scope.is_provider()
+    }
+
+    /// The client's (or its router's) MAC address: only in a line towards a backend.
+    pub const fn client_mac(&self) -> Mac {
+        self.macs.destination()
+    }
+
+    /// The port block that the session's NAT port belongs to: only in a line towards a backend.
+    pub const fn block(&self) -> u32 {
+        self.macs.0[2]
+    }
+}
+
+const _: () = assert!(size_of::<Line>() == 64 && size_of::<LineKey>() == 20);

@@ -1,0 +1,135 @@
+//! The door to the kernel: a trait, because the control tests run on a plane in memory and on one that fails.
+
+use plnat_common::reason::COLUMNS;
+use plnat_common::record::{Event, Line, SweepReport, SweepRequest};
+
+use crate::plan::{Records, Write};
+
+/// How many records each map holds; fixed when the maps are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Capacity {
+    /// Sessions for which there is room at the least; the table has four lines for each.
+    pub sessions: u32,
+    /// Endpoint slots.
+    pub endpoints: u32,
+    /// Service slots.
+    pub services: u32,
+    /// Rule slots, over all services.
+    pub rules: u32,
+    /// Backend slots: backends of a rule, over all rules.
+    pub backends: u32,
+    /// Blocks of 64,512 ports: NAT addresses × protocols × backends.
+    pub port_blocks: u32,
+    /// Entries of all Maglev tables together.
+    pub maglev_entries: u32,
+    /// Links.
+    pub links: u32,
+    /// Highest interface index plus one.
+    pub interfaces: u32,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            sessions: 131_072,
+            endpoints: 16_384,
+            services: 1_024,
+            rules: 4_096,
+            backends: 16_384,
+            port_blocks: 1_024,
+            maglev_entries: 1 << 20,
+            links: 1_024,
+            interfaces: 65_536,
+        }
+    }
+}
+
+/// Why the kernel did not take a write, or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaneError {
+    /// A map has no room or no such slot.
+    #[error(
+        "{map} holds {capacity} records and {wanted} was asked for: raise capacity.{setting} and restart with empty maps"
+    )]
+    Full {
+        /// Name of the map.
+        map: &'static str,
+        /// What it was made for.
+        capacity: u32,
+        /// Slot or count that was asked for.
+        wanted: u32,
+        /// Key in the configuration file.
+        setting: &'static str,
+    },
+    /// A system call failed.
+    #[error("{doing}: {source}")]
+    Kernel {
+        /// What was tried.
+        doing: String,
+        /// The kernel's answer.
+        #[source]
+        source: anyhow::Error,
+    },
+}
+
+/// Packets (and bytes, in the last two columns) by reason; the sum over all CPUs.
+pub type CounterRow = [u64; COLUMNS];
+
+/// A session, both directions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Session {
+    /// From client to backend.
+    pub forward: Line,
+    /// From backend to client.
+    pub back: Line,
+    /// Seconds since the last packet of either direction.
+    pub idle_seconds: u32,
+}
+
+/// Use of one port block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct PortUse {
+    /// Ports that sessions hold.
+    pub in_use: u32,
+    /// Ports that rest.
+    pub resting: u32,
+}
+
+/// A data plane. Blocking calls; the run loop keeps it on a thread of its own.
+pub trait DataPlane: Send {
+    /// Capacity of the maps as they are, which may differ from the configuration after a take-over.
+    fn capacity(&self) -> Capacity;
+
+    /// Secret of the hashes.
+    fn seed(&self) -> [u64; 2];
+
+    /// Reads back what is in the maps: empty ones after a fresh load, a predecessor's after a take-over.
+    fn installed(&mut self) -> Result<Records, PlaneError>;
+
+    /// Makes one write.
+    fn write(&mut self, write: &Write) -> Result<(), PlaneError>;
+
+    /// Attaches the program to an interface (by name), or takes over the link that a predecessor left. Idempotent.
+    fn attach(&mut self, interface: &str) -> Result<(), PlaneError>;
+
+    /// Detaches it. Idempotent.
+    fn detach(&mut self, interface: &str) -> Result<(), PlaneError>;
+
+    /// Sweeps a stripe of sessions or of port blocks.
+    fn sweep(&mut self, request: SweepRequest) -> Result<SweepReport, PlaneError>;
+
+    /// Calls `each` for every live session.
+    fn sessions(&mut self, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError>;
+
+    /// Use of a port block.
+    fn port_use(&mut self, block: u32) -> Result<PortUse, PlaneError>;
+
+    /// Counters of a link by id.
+    fn link_counters(&mut self, link: u32) -> Result<CounterRow, PlaneError>;
+
+    /// Counters of a service by slot.
+    fn service_counters(&mut self, slot: u32) -> Result<CounterRow, PlaneError>;
+
+    /// Takes the events that are waiting, without blocking.
+    fn events(&mut self, each: &mut dyn FnMut(Event)) -> Result<(), PlaneError>;
+}

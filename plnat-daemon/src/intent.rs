@@ -1,0 +1,133 @@
+//! What the model wants of the data plane: everything resolved, nothing of the API's shapes, no slot numbers yet.
+//!
+//! The model makes an [`Intent`]; the planner turns it into records. Neither knows the other.
+
+use std::net::Ipv4Addr;
+
+use plnat_common::record::MAX_NAT_ADDRESSES;
+
+/// All that the gateway has to do.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Intent {
+    /// Attachments of networks.
+    pub links: Vec<Link>,
+    /// Services with their rules and backends.
+    pub services: Vec<Service>,
+    /// Endpoints with the state of their connection.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An interface that belongs to a network.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// Durable link id, 1 or more, dense.
+    pub id: u32,
+    /// Name of the interface.
+    pub interface: String,
+    /// Durable network id, 1 or more.
+    pub network: u32,
+}
+
+/// A private link service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// Identity for life, the service's GUID for example.
+    pub key: String,
+    /// Durable id of the provider's network.
+    pub network: u32,
+    /// NAT addresses; an address keeps its place for life.
+    pub nat: [Option<Ipv4Addr>; MAX_NAT_ADDRESSES],
+    /// Rules of all frontends that the service names.
+    pub rules: Vec<Rule>,
+}
+
+/// A load-balancing rule as one service uses it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// Identity within the service, for life.
+    pub key: String,
+    /// What it matches.
+    pub protocol: Protocol,
+    /// Frontend port; 0 with [`Protocol::All`]: all ports.
+    pub port: u16,
+    /// Backend port; 0 keeps the client's.
+    pub backend_port: u16,
+    /// How sessions are spread.
+    pub distribution: Distribution,
+    /// Idle timeout in minutes, 1 to 127.
+    pub idle_minutes: u8,
+    /// Backends of the pool, healthy or not.
+    pub members: Vec<Member>,
+}
+
+/// Protocol of a rule.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Protocol {
+    /// TCP only.
+    Tcp,
+    /// UDP only.
+    Udp,
+    /// TCP and UDP on all ports (HA ports).
+    All,
+}
+
+/// How a rule spreads sessions over backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Distribution {
+    /// Addresses, ports and protocol.
+    FiveTuple,
+    /// Client and endpoint address.
+    SourceIp,
+    /// Client and endpoint address and protocol.
+    SourceIpProtocol,
+}
+
+/// A backend in a rule.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Its address in the provider's network.
+    pub address: Ipv4Addr,
+    /// Its share of new sessions relative to the others, 1 or more.
+    pub weight: u32,
+    /// Whether it takes sessions.
+    pub state: MemberState,
+}
+
+/// Whether a backend takes sessions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MemberState {
+    /// Takes sessions.
+    Up,
+    /// Keeps its sessions and takes no new one.
+    Draining,
+    /// Its probe failed: keeps TCP sessions, loses UDP sessions, takes no new one.
+    Down,
+}
+
+/// A private endpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// Identity for life, the connection's GUID for example.
+    pub key: String,
+    /// Durable ids of the links of the endpoint's network: its address is answered on all of them.
+    pub links: Vec<u32>,
+    /// Its address in the consumer's network.
+    pub address: Ipv4Addr,
+    /// Key of the service.
+    pub service: String,
+    /// State of the connection.
+    pub state: ConnectionState,
+}
+
+/// State of a private endpoint connection (Azure's words).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+pub enum ConnectionState {
+    /// Waiting for the provider's decision.
+    Pending,
+    /// Traffic flows.
+    Approved,
+    /// The provider said no.
+    Rejected,
+    /// The provider removed the connection; the endpoint is of no use any more and can only be deleted.
+    Disconnected,
+}

@@ -1,0 +1,8 @@
+//! plnatd, the daemon of plnat, and plnat, its command line, as a library with two thin binaries.
+//!
+//! Data goes one way: configuration and requests into [`model`], its [`intent`] and what the machine's network
+//! looks like into [`plan`], the difference of records into [`dataplane`]. The model and the planner do no I/O.
+
+pub mod dataplane;
+pub mod intent;
+pub mod plan;
