@@ -20,8 +20,7 @@ const fn mix(mut h: u64, word: u64) -> u64 {
 /// Hash of a session's key. The halves are used as two independent values.
 #[inline(always)]
 pub const fn line(key: &LineKey, seed: [u64; 2]) -> u64 {
-    let a = (key.scope.0 as u64) << 32 | key.source.0 as u64;
-    let b = (key.destination.0 as u64) << 32 | key.ports.0 as u64;
+    let [a, b] = key.words();
     mix(mix(mix(seed[0], a), b), key.protocol as u64 ^ seed[1])
 }
 

@@ -7,6 +7,9 @@
 
 #![no_std]
 
+#[cfg(target_endian = "big")]
+compile_error!("the session table's keys are compared as little-endian words");
+
 pub mod checksum;
 pub mod hash;
 pub mod maglev;

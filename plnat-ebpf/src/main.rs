@@ -1,2 +1,98 @@
-//! x
-fn main() {}
+//! plnat's kernel programs.
+//!
+//! `plnat` is the data path, one program for all interfaces and both directions; `plnat_sweep` frees sessions and
+//! rested ports, run by the daemon. This file alone turns the name by which a packet leaves into a counter and an XDP
+//! action; the stages that it calls only name it.
+
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "bpfel has no atomic read-modify-write in core::sync::atomic")]
+
+mod address;
+mod arp;
+mod atomic;
+mod backend;
+mod count;
+mod echo;
+mod egress;
+mod endpoint;
+mod event;
+mod forward;
+mod link;
+mod open;
+mod packet;
+mod port;
+mod rewrite;
+mod rule;
+mod secret;
+mod service;
+mod session;
+mod sweep;
+mod tcp;
+mod trace;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use plnat_common::reason::{Reason, Verdict};
+
+use crate::packet::Frame;
+
+/// What is known of a packet so far: filled in on its way, read when it leaves.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Trip {
+    /// Link on which it came; 0 when the interface belongs to none.
+    link: u32,
+    /// Slot of the service that it concerns; 0 while unknown.
+    service: u32,
+    /// Interface index of the way out, when it is forwarded.
+    egress: u32,
+}
+
+/// The data path.
+#[xdp]
+pub(crate) fn plnat(ctx: XdpContext) -> u32 {
+    let mut trip = Trip::default();
+    let reason = match handle(&ctx, &mut trip) {
+        Ok(reason) | Err(reason) => reason,
+    };
+    count::packet(&trip, reason, (ctx.data_end() - ctx.data()) as u64);
+    trace::packet(&ctx, &trip, reason);
+    match reason.verdict() {
+        Verdict::Forward => egress::send(&ctx, trip.egress),
+        Verdict::Answer => xdp_action::XDP_TX,
+        Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Drop => xdp_action::XDP_DROP,
+    }
+}
+
+/// Frees idle and revoked sessions, or rested ports; see `plnat_common::record::SweepRequest`.
+#[xdp]
+pub(crate) fn plnat_sweep(ctx: XdpContext) -> u32 {
+    match sweep::run(&ctx) {
+        Some(()) => xdp_action::XDP_PASS,
+        None => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// `Ok` and `Err` both name an exit; `Err` only shortens the stages.
+#[inline(always)]
+fn handle(ctx: &XdpContext, trip: &mut Trip) -> Result<Reason, Reason> {
+    let interface = link::identify(ctx)?;
+    trip.link = interface.link;
+    match packet::frame(ctx, interface)? {
+        Frame::Arp => arp::answer(ctx, interface, trip),
+        Frame::Ipv4(packet) => forward::packet(ctx, interface, &packet, trip),
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The kernel lends its GPL-only helpers to programs that say so; the source is "MIT OR GPL-2.0".
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

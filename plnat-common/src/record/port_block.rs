@@ -22,6 +22,8 @@ pub const SUMMARY_WORDS: usize = 16;
 pub struct PortBlock {
     /// Bit w set: all ports of word w are in use or resting. A hint that is repaired where it proves wrong.
     pub full: [u64; SUMMARY_WORDS],
+    /// Bit w set: word w of that half of `rest` may have bits set. Set before the port's bit, so never missing.
+    pub resting_words: [[u64; SUMMARY_WORDS]; 2],
     /// Which of the two halves of `rest` takes freed ports now: 0 or 1.
     pub young: u64,
     /// Zero.
@@ -47,4 +49,4 @@ impl PortBlock {
 }
 
 const _: () = assert!(WORDS * 64 == PORTS_PER_BLOCK as usize);
-const _: () = assert!(size_of::<PortBlock>() == 8 * (SUMMARY_WORDS + 8 + 3 * WORDS));
+const _: () = assert!(size_of::<PortBlock>() == 8 * (3 * SUMMARY_WORDS + 8 + 3 * WORDS));

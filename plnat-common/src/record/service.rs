@@ -14,13 +14,27 @@ pub const MAX_NAT_ADDRESSES: usize = 8;
 pub struct Service {
     /// Network id of the provider's network: the scope of the NAT addresses and of the backends' answers.
     pub network: u32,
-    /// Zero.
-    pub flags: u32,
+    /// Number of NAT addresses.
+    pub count: u32,
     /// NAT addresses by place; `0` where there is none. An address keeps its place for life, so that the sessions
     /// of the others do not notice when one comes or goes.
     pub nat: [Ip4; MAX_NAT_ADDRESSES],
+    /// The places that have an address, `count` of them, in ascending order.
+    pub order: [u8; MAX_NAT_ADDRESSES],
     /// Zero.
-    pub reserved: [u32; 6],
+    pub reserved: [u32; 4],
+}
+
+impl Service {
+    /// The record of a service of a provider's network with these NAT addresses.
+    pub fn new(network: u32, nat: [Ip4; MAX_NAT_ADDRESSES]) -> Self {
+        let mut service = Self { network, nat, ..Self::default() };
+        for (place, _) in nat.iter().enumerate().filter(|(_, address)| !address.is_none()) {
+            service.order[service.count as usize] = place as u8;
+            service.count += 1;
+        }
+        service
+    }
 }
 
 const _: () = assert!(size_of::<Service>() == 64);

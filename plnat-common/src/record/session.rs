@@ -40,8 +40,10 @@ pub mod tcp_state {
     pub const BACKEND_FIN: u8 = 5;
     /// Both sent FIN. The port rests already; a new SYN of the client opens the session again.
     pub const CLOSING: u8 = 6;
-    /// RST was seen. As `CLOSING`.
-    pub const RESET: u8 = 7;
+    /// The client sent RST. As `CLOSING`, but the client's next segment shows that the RST was forged.
+    pub const CLIENT_RESET: u8 = 7;
+    /// The backend sent RST; likewise.
+    pub const BACKEND_RESET: u8 = 8;
 }
 
 /// What a packet is found by.
@@ -58,6 +60,18 @@ pub struct LineKey {
     pub ports: Ports,
     /// IP protocol number.
     pub protocol: u32,
+}
+
+impl LineKey {
+    /// Scope and addresses and ports as the two 64-bit words at the start of a [`Line`], read on a little-endian
+    /// machine.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 2] {
+        [
+            self.scope.0 as u64 | (self.source.0 as u64) << 32,
+            self.destination.0 as u64 | (self.ports.0 as u64) << 32,
+        ]
+    }
 }
 
 /// One direction of a session.
@@ -86,7 +100,8 @@ pub struct Line {
     pub new_destination: Ip4,
     /// Ports to write.
     pub new_ports: Ports,
-    /// To the client: the Ethernet addresses to write. To the backend: see [`Line::client_mac`] and [`Line::block`].
+    /// To the client: the Ethernet addresses to write. To the backend: see [`Line::client_mac`],
+    /// [`Line::client_interface`] and [`Line::block`].
     pub macs: MacPair,
     /// To the client: egress interface index. To the backend: backend slot.
     pub way: u32,
@@ -125,6 +140,11 @@ impl Line {
     /// The client's (or its router's) MAC address: only in a line towards a backend.
     pub const fn client_mac(&self) -> Mac {
         self.macs.destination()
+    }
+
+    /// Interface index over which the client's packets come: only in a line towards a backend.
+    pub const fn client_interface(&self) -> u32 {
+        self.macs.0[1] >> 16
     }
 
     /// The port block that the session's NAT port belongs to: only in a line towards a backend.

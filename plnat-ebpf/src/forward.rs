@@ -1,0 +1,181 @@
+//! A sound IPv4 packet: to an endpoint, from a backend, or not ours.
+
+use aya_ebpf::programs::XdpContext;
+use plnat_common::net::{ICMP, MacPair, TCP};
+use plnat_common::reason::Reason;
+use plnat_common::record::{Interface, LineKey, tcp_state};
+
+use crate::address::{self, Target};
+use crate::packet::Packet;
+use crate::rewrite::{self, Translation};
+use crate::session::{self, Found};
+use crate::{Trip, backend, echo, endpoint, link, open, tcp};
+
+/// The exit of a sound packet.
+#[inline(always)]
+pub(crate) fn packet(
+    ctx: &XdpContext,
+    interface: &Interface,
+    packet: &Packet,
+    trip: &mut Trip,
+) -> Result<Reason, Reason> {
+    if packet.protocol == ICMP {
+        return icmp(interface, packet, trip);
+    }
+    let key = key(interface, packet);
+    match session::find(&key) {
+        Some(found) => known(ctx, packet, &key, found, trip),
+        None => unknown(ctx, interface, packet, &key, trip),
+    }
+}
+
+/// The key by which a packet's session is found: on a link that is only a consumer's or only a provider's the side is
+/// clear; where both are, the destination tells.
+#[inline(always)]
+fn key(interface: &Interface, packet: &Packet) -> LineKey {
+    let from_backend = link::has_providers(interface)
+        && (!link::has_consumers(interface) || address::is_nat(interface, packet.destination));
+    LineKey {
+        scope: if from_backend { link::provider_scope(interface) } else { link::consumer_scope(interface) },
+        source: packet.source,
+        destination: packet.destination,
+        ports: packet.ports,
+        protocol: packet.protocol as u32,
+    }
+}
+
+/// A packet of a session: admitted by its endpoint's state, then translated.
+#[inline(always)]
+fn known(ctx: &XdpContext, packet: &Packet, key: &LineKey, found: Found, trip: &mut Trip) -> Result<Reason, Reason> {
+    let line = session::read(found.line, key).ok_or(Reason::Race)?;
+    let endpoint = endpoint::record(line.endpoint)?;
+    trip.service = endpoint.service;
+    endpoint::admit(endpoint)?;
+    if packet.ttl() <= 1 {
+        return Err(Reason::TtlExpired);
+    }
+    let forward = !key.scope.is_provider();
+    let (macs, egress, reason) = if forward {
+        let backend = backend::of_session(line.way)?;
+        (backend.macs, backend.egress, Reason::ToBackend)
+    } else {
+        (line.macs, line.way, Reason::ToClient)
+    };
+    if packet.protocol == TCP && (packet.tcp_flags() & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED) {
+        tcp::observe(found.index, packet.tcp_flags(), forward)?;
+    }
+    session::touch(found.line);
+    if forward {
+        session::learn(found.line, line.macs, packet.macs(), ctx.ingress_ifindex() as u32);
+    }
+    let (source, destination, ports) = (line.source, line.destination, line.ports);
+    rewrite::apply(packet, &Translation { source, destination, ports, macs });
+    trip.egress = egress;
+    Ok(reason)
+}
+
+/// A packet that no session knows: the first of one, or none of ours.
+#[inline(always)]
+fn unknown(
+    ctx: &XdpContext,
+    interface: &Interface,
+    packet: &Packet,
+    key: &LineKey,
+    trip: &mut Trip,
+) -> Result<Reason, Reason> {
+    let slot = match address::classify(interface, packet.destination) {
+        Target::Endpoint(slot) => slot,
+        Target::Nat(service) => {
+            trip.service = service;
+            return Err(Reason::NoSession);
+        }
+        Target::NatElsewhere => return Err(Reason::NatWrongSide),
+        Target::Foreign if address::is_nat(interface, packet.source) => return Err(Reason::Spoofed),
+        Target::Foreign => return Err(Reason::NotOurs),
+    };
+    let endpoint = endpoint::record(slot)?;
+    trip.service = endpoint.service;
+    if spoofed(interface, packet) {
+        return Err(Reason::Spoofed);
+    }
+    admit(slot, endpoint, packet, trip)?;
+    if packet.ttl() <= 1 {
+        return Err(Reason::TtlExpired);
+    }
+    if packet.protocol == TCP && packet.tcp_flags() & tcp::MARKS_AND_ACK != tcp::SYN {
+        return Err(Reason::NoSession);
+    }
+    let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress_ifindex() as u32)?;
+    rewrite::apply(packet, &opened.translation);
+    trip.egress = opened.egress;
+    Ok(Reason::ToBackend)
+}
+
+/// Ping to an endpoint is answered here; nothing else of ICMP is translated yet.
+#[inline(always)]
+fn icmp(interface: &Interface, packet: &Packet, trip: &mut Trip) -> Result<Reason, Reason> {
+    let refusal = match packet.icmp_type().0 {
+        3 | 4 | 5 | 11 | 12 => Reason::IcmpError,
+        _ => Reason::Protocol,
+    };
+    match address::classify(interface, packet.destination) {
+        Target::Endpoint(slot) => {
+            let endpoint = endpoint::record(slot)?;
+            trip.service = endpoint.service;
+            if packet.icmp_type() != (crate::packet::ECHO_REQUEST, 0) {
+                return Err(refusal);
+            }
+            if spoofed(interface, packet) {
+                return Err(Reason::Spoofed);
+            }
+            admit(slot, endpoint, packet, trip)?;
+            Ok(echo::reply(packet))
+        }
+        Target::Nat(service) => {
+            trip.service = service;
+            Err(refusal)
+        }
+        Target::NatElsewhere => Err(Reason::NatWrongSide),
+        Target::Foreign if address::is_nat(interface, packet.source) => Err(Reason::Spoofed),
+        Target::Foreign => Err(Reason::NotOurs),
+    }
+}
+
+/// Out, by the state's name, unless the connection is approved; the provider hears of traffic on a pending one.
+#[inline(always)]
+fn admit(
+    slot: u32,
+    endpoint: &plnat_common::record::Endpoint,
+    packet: &Packet,
+    trip: &Trip,
+) -> Result<(), Reason> {
+    endpoint::admit(endpoint).inspect_err(|reason| {
+        if matches!(reason, Reason::Pending) {
+            let protocol = packet.protocol as u32;
+            crate::event::pending(slot, trip.link, packet.source, packet.destination, packet.ports, protocol);
+        }
+    })
+}
+
+/// True for a source that is no host's: the destination itself, "this network", loopback, multicast, reserved, limited
+/// broadcast (RFC 1122 section 3.2.1.3, RFC 6890), an address of ours, or a frame with a multicast
+/// Ethernet source.
+#[inline(always)]
+fn spoofed(interface: &Interface, packet: &Packet) -> bool {
+    let first = packet.source.octets()[0];
+    let [_, second, _] = packet.macs();
+    let multicast_mac = second >> 16 & 1 != 0;
+    packet.source == packet.destination
+        || first == 0
+        || first == 127
+        || first >= 224
+        || multicast_mac
+        || address::is_ours(interface, packet.source)
+}
+
+/// The Ethernet pair that answers a frame.
+#[inline(always)]
+pub(crate) fn reversed(macs: [u32; 3]) -> MacPair {
+    let pair = MacPair(macs);
+    MacPair::new(pair.source(), pair.destination())
+}

@@ -1,0 +1,212 @@
+//! From bytes to what cannot be wrong: the only file that reads headers, and with `rewrite`, `arp` and `echo` the only
+//! one that touches packet memory.
+
+use aya_ebpf::programs::XdpContext;
+use network_types::arp::ArpHdr;
+use network_types::eth::{EthHdr, EtherType};
+use network_types::ip::Ipv4Hdr;
+use plnat_common::net::{ICMP, Ip4, Ports, TCP, UDP};
+use plnat_common::reason::Reason;
+use plnat_common::record::Interface;
+
+use crate::address::{self, Target};
+
+/// ICMP echo request (RFC 792).
+pub(crate) const ECHO_REQUEST: u8 = 8;
+/// ICMP echo reply (RFC 792).
+pub(crate) const ECHO_REPLY: u8 = 0;
+
+/// IPv4 header as words (RFC 791 section 3.1).
+#[repr(C)]
+pub(crate) struct Ip {
+    pub(crate) version_ihl: u8,
+    pub(crate) tos: u8,
+    pub(crate) total_length: u16,
+    pub(crate) identification: u16,
+    pub(crate) fragment: u16,
+    /// Time to live and protocol together, as they lie in memory.
+    pub(crate) ttl_protocol: u16,
+    pub(crate) checksum: u16,
+    pub(crate) source: Ip4,
+    pub(crate) destination: Ip4,
+}
+
+const _: () = assert!(size_of::<Ip>() == Ipv4Hdr::LEN);
+
+/// More fragments, and the offset (RFC 791), as they lie in memory.
+const FRAGMENT: u16 = 0x3fff_u16.to_be();
+
+/// A frame that may be ours.
+pub(crate) enum Frame {
+    /// ARP, not looked into yet.
+    Arp,
+    /// A sound IPv4 packet.
+    Ipv4(Packet),
+}
+
+/// A sound, unfragmented TCP, UDP or ICMP packet over IPv4. The pointers are good for the header's length.
+#[derive(Clone, Copy)]
+pub(crate) struct Packet {
+    pub(crate) ethernet: *mut u8,
+    pub(crate) ip: *mut Ip,
+    /// The TCP, UDP or ICMP header: 20 bytes for TCP, 8 for the others.
+    pub(crate) header: *mut u8,
+    pub(crate) protocol: u8,
+    pub(crate) source: Ip4,
+    pub(crate) destination: Ip4,
+    /// Zero for ICMP.
+    pub(crate) ports: Ports,
+}
+
+impl Packet {
+    /// Time to live.
+    #[inline(always)]
+    pub(crate) fn ttl(&self) -> u8 {
+        // SAFETY: `frame` checked the 20 bytes of the IP header.
+        unsafe { (*self.ip).ttl_protocol.to_ne_bytes()[0] }
+    }
+
+    /// Flags of a TCP header.
+    #[inline(always)]
+    pub(crate) fn tcp_flags(&self) -> u8 {
+        // SAFETY: `frame` checked 20 bytes for TCP, and only TCP asks.
+        unsafe { *self.header.add(13) }
+    }
+
+    /// Type and code of an ICMP message.
+    #[inline(always)]
+    pub(crate) fn icmp_type(&self) -> (u8, u8) {
+        // SAFETY: `frame` checked 8 bytes for ICMP.
+        unsafe { (*self.header, *self.header.add(1)) }
+    }
+
+    /// The frame's Ethernet addresses as three words.
+    #[inline(always)]
+    pub(crate) fn macs(&self) -> [u32; 3] {
+        let words = self.ethernet as *const u32;
+        // SAFETY: `frame` checked the 14 bytes of the Ethernet header; XDP allows unaligned loads.
+        unsafe { [words.read_unaligned(), words.add(1).read_unaligned(), words.add(2).read_unaligned()] }
+    }
+}
+
+/// A pointer to a `T` at `offset`, if the frame has it. The order of the comparison is the one that the verifier
+/// follows.
+#[inline(always)]
+pub(crate) fn at<T>(ctx: &XdpContext, offset: usize) -> Option<*mut T> {
+    let start = ctx.data();
+    if start + offset + size_of::<T>() > ctx.data_end() { None } else { Some((start + offset) as *mut T) }
+}
+
+/// Source and destination of an IPv4 frame for a trace, in host order; zero for others.
+#[inline(always)]
+pub(crate) fn addresses(ctx: &XdpContext) -> (u32, u32) {
+    match at::<Ip>(ctx, EthHdr::LEN) {
+        // SAFETY: `at` checked the header's length.
+        Some(ip) => unsafe { (u32::from_be((*ip).source.0), u32::from_be((*ip).destination.0)) },
+        None => (0, 0),
+    }
+}
+
+/// Parses a frame. What concerns us and is not sound leaves by a drop, everything else that we do not handle passes.
+#[inline(always)]
+pub(crate) fn frame(ctx: &XdpContext, interface: &Interface) -> Result<Frame, Reason> {
+    let ethernet: *mut u8 = at::<[u8; EthHdr::LEN]>(ctx, 0).ok_or(Reason::Truncated)?.cast();
+    // SAFETY: the 14 bytes of the Ethernet header are there.
+    let kind = unsafe { ethernet.add(12).cast::<u16>().read_unaligned() };
+    if kind == EtherType::Ipv4 as u16 {
+        if !is_for(ethernet, interface) {
+            return Err(Reason::OtherHost);
+        }
+        let ip: *mut Ip = at(ctx, EthHdr::LEN).ok_or(Reason::Truncated)?;
+        return match ipv4(ctx, ethernet, ip) {
+            Ok(packet) => Ok(Frame::Ipv4(packet)),
+            // SAFETY: `at` checked the 20 bytes of the header.
+            Err(reason) => Err(unsafe { concerned(interface, (*ip).source, (*ip).destination, reason) }),
+        };
+    }
+    if kind == EtherType::Arp as u16 {
+        return match at::<ArpHdr>(ctx, EthHdr::LEN) {
+            Some(_) => Ok(Frame::Arp),
+            None => Err(Reason::Truncated),
+        };
+    }
+    Err(match kind {
+        kind if kind == EtherType::Ipv6 as u16 => Reason::Ipv6,
+        kind if kind == EtherType::Ieee8021q as u16 || kind == EtherType::Ieee8021ad as u16 => Reason::Tagged,
+        _ => Reason::OtherProtocol,
+    })
+}
+
+/// True when the frame's destination is the interface's own Ethernet address.
+#[inline(always)]
+fn is_for(ethernet: *mut u8, interface: &Interface) -> bool {
+    // SAFETY: the caller checked the Ethernet header.
+    unsafe {
+        ethernet.cast::<u32>().read_unaligned() == interface.mac.head
+            && ethernet.add(4).cast::<u16>().read_unaligned() == interface.mac.tail
+    }
+}
+
+#[inline(always)]
+fn ipv4(ctx: &XdpContext, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Reason> {
+    // SAFETY: the caller checked the 20 bytes of the header.
+    let (version_ihl, total, fragment, ttl_protocol, source, destination) = unsafe {
+        let total = u16::from_be((*ip).total_length) as usize;
+        ((*ip).version_ihl, total, (*ip).fragment, (*ip).ttl_protocol, (*ip).source, (*ip).destination)
+    };
+    let options_end = (version_ihl & 0xf) as usize * 4;
+    if version_ihl >> 4 != 4
+        || options_end < Ipv4Hdr::LEN
+        || total < options_end
+        || ctx.data() + EthHdr::LEN + total > ctx.data_end()
+    {
+        return Err(Reason::Malformed);
+    }
+    if fragment & FRAGMENT != 0 {
+        return Err(Reason::Fragment);
+    }
+    let protocol = ttl_protocol.to_ne_bytes()[1];
+    let offset = EthHdr::LEN + options_end;
+    let payload = total - options_end;
+    let header: *mut u8 = match protocol {
+        TCP => match at::<[u8; 20]>(ctx, offset) {
+            Some(header) if payload >= 20 => header.cast(),
+            _ => return Err(Reason::Malformed),
+        },
+        UDP | ICMP => match at::<[u8; 8]>(ctx, offset) {
+            Some(header) if payload >= 8 => header.cast(),
+            _ => return Err(Reason::Malformed),
+        },
+        _ => return Err(Reason::Protocol),
+    };
+    // SAFETY: 20 bytes for TCP and 8 for UDP and ICMP were checked.
+    let (ports, sound) = unsafe {
+        let ports = Ports(header.cast::<u32>().read_unaligned());
+        match protocol {
+            TCP => {
+                let data_offset = (*header.add(12) >> 4) as usize * 4;
+                (ports, data_offset >= 20 && data_offset <= payload)
+            }
+            UDP => {
+                let length = u16::from_be(header.add(4).cast::<u16>().read_unaligned()) as usize;
+                (ports, length >= 8 && length <= payload)
+            }
+            _ => (Ports(0), true),
+        }
+    };
+    if !sound || (protocol != ICMP && (ports.source().0 == 0 || ports.destination().0 == 0)) {
+        return Err(Reason::Malformed);
+    }
+    Ok(Packet { ethernet, ip, header, protocol, source, destination, ports })
+}
+
+/// `reason` if the packet is to or from an address of ours, else `NotOurs`.
+#[inline(always)]
+fn concerned(interface: &Interface, source: Ip4, destination: Ip4, reason: Reason) -> Reason {
+    match address::classify(interface, destination) {
+        Target::Endpoint(_) | Target::Nat(_) => reason,
+        Target::NatElsewhere => Reason::NatWrongSide,
+        Target::Foreign if address::is_nat(interface, source) => Reason::Spoofed,
+        Target::Foreign => Reason::NotOurs,
+    }
+}

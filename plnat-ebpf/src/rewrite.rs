@@ -1,0 +1,52 @@
+//! Writing a translation into a packet: Ethernet and IP addresses, ports, time to live, and both checksums by their
+//! difference (RFC 1624; a UDP checksum of zero stays zero, RFC 768).
+
+use plnat_common::checksum::{difference, difference16, update, update_udp};
+use plnat_common::net::{Ip4, MacPair, Ports, TCP};
+
+use crate::packet::Packet;
+
+/// What a packet becomes.
+#[derive(Clone, Copy)]
+pub(crate) struct Translation {
+    pub(crate) source: Ip4,
+    pub(crate) destination: Ip4,
+    pub(crate) ports: Ports,
+    pub(crate) macs: MacPair,
+}
+
+/// Rewrites a TCP or UDP packet, and takes one from its time to live, which is more than one.
+#[inline(always)]
+pub(crate) fn apply(packet: &Packet, new: &Translation) {
+    let addresses = difference(packet.source.0, new.source.0) + difference(packet.destination.0, new.destination.0);
+    let all = addresses + difference(packet.ports.0, new.ports.0);
+    // SAFETY: `Packet` holds pointers to checked headers: 14 bytes of Ethernet, 20 of IP, 20 of TCP or 8 of UDP.
+    unsafe {
+        let checksum = packet.header.add(if packet.protocol == TCP { 16 } else { 6 }).cast::<u16>();
+        let old = checksum.read_unaligned();
+        checksum.write_unaligned(if packet.protocol == TCP { update(old, all) } else { update_udp(old, all) });
+        packet.header.cast::<u32>().write_unaligned(new.ports.0);
+
+        let ip = &mut *packet.ip;
+        let [ttl, protocol] = ip.ttl_protocol.to_ne_bytes();
+        let aged = u16::from_ne_bytes([ttl - 1, protocol]);
+        ip.checksum = update(ip.checksum, addresses + difference16(ip.ttl_protocol, aged));
+        ip.ttl_protocol = aged;
+        ip.source = new.source;
+        ip.destination = new.destination;
+    }
+    ethernet(packet.ethernet, new.macs);
+}
+
+/// Writes the Ethernet addresses.
+#[inline(always)]
+pub(crate) fn ethernet(frame: *mut u8, macs: MacPair) {
+    let words = frame.cast::<u32>();
+    let MacPair([a, b, c]) = macs;
+    // SAFETY: every caller checked the 14 bytes of the Ethernet header.
+    unsafe {
+        words.write_unaligned(a);
+        words.add(1).write_unaligned(b);
+        words.add(2).write_unaligned(c);
+    }
+}

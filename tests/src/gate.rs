@@ -1,0 +1,336 @@
+//! The real programs on made-up frames (BPF_PROG_TEST_RUN), in a network namespace of the test's own thread.
+//!
+//! The gate has three interfaces: `contoso` (link 1) and `fabrikam` (link 2), whose networks are the same, and
+//! `provider` (link 3), behind which the services' backends are. Records are written straight into the maps.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray};
+use aya::programs::{TestRun as _, Xdp};
+use aya::{Ebpf, EbpfLoader, Pod, TestRunOptions};
+use plnat_common::net::{Mac, Scope};
+use plnat_common::reason::{BYTES_TO_BACKEND, BYTES_TO_CLIENT, COLUMNS, Reason, Verdict};
+use plnat_common::record::{
+    Address, AddressKey, Event, Interface, Line, PortBlock, SweepReport, SweepRequest, interface_flag,
+};
+
+use crate::frame::{MacBytes, verify};
+
+/// Any record, as aya wants it.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Raw<T: bytemuck::Pod>(T);
+// SAFETY: `T: bytemuck::Pod` has no padding and no invalid bit pattern, and the wrapper is transparent.
+unsafe impl<T: bytemuck::Pod> Pod for Raw<T> {}
+
+/// The gate's interfaces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// Link 1.
+    Contoso,
+    /// Link 2.
+    Fabrikam,
+    /// Link 3.
+    Provider,
+}
+
+impl Side {
+    /// All of them.
+    pub const ALL: [Side; 3] = [Side::Contoso, Side::Fabrikam, Side::Provider];
+
+    /// Link id.
+    pub fn link(self) -> u32 {
+        self as u32 + 1
+    }
+
+    /// The gate's own MAC address on this side.
+    pub fn mac(self) -> MacBytes {
+        [2, 0, 0, 0, 0xaa, self.link() as u8]
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Side::Contoso => "contoso",
+            Side::Fabrikam => "fabrikam",
+            Side::Provider => "provider",
+        }
+    }
+}
+
+/// Id of the provider's network.
+pub const PROVIDER_NETWORK: u32 = 7;
+/// Secret of the gate's hashes.
+pub const SEED: [u64; 2] = [0x5eed_0123_4567_89ab, 0xfeed_cdef_0123_4567];
+
+/// What the program did with a frame.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// XDP action.
+    pub action: u32,
+    /// The frame afterwards.
+    pub frame: Vec<u8>,
+    /// Counters that moved: (row, column, by).
+    pub moved: Vec<(Row, usize, u64)>,
+}
+
+/// A counter row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Row {
+    /// Of a link by id.
+    Link(u32),
+    /// Of a service by slot.
+    Service(u32),
+}
+
+/// Rows that are compared: links and services 0 to 7.
+const ROWS: u32 = 8;
+
+/// The loaded programs.
+pub struct Gate {
+    ebpf: Ebpf,
+    interfaces: [u32; 3],
+    lines: u32,
+}
+
+/// Where the object is: `PLNAT_EBPF_OBJ`, as `cargo xtask` sets it.
+pub fn object() -> Result<Vec<u8>> {
+    let path = std::env::var("PLNAT_EBPF_OBJ").context("PLNAT_EBPF_OBJ is not set: run `cargo xtask test`")?;
+    std::fs::read(&path).with_context(|| format!("cannot read {path}: run `cargo xtask build`"))
+}
+
+fn ip(arguments: &str) -> Result<()> {
+    let status = Command::new("ip").args(arguments.split_whitespace()).status().context("cannot run ip")?;
+    ensure!(status.success(), "ip {arguments}: {status}");
+    Ok(())
+}
+
+impl Gate {
+    /// A gate with room for 16,384 sessions.
+    pub fn new() -> Result<Self> {
+        Self::with_sessions(16_384)
+    }
+
+    /// A gate with room for `sessions` sessions, in a fresh network namespace of this thread.
+    pub fn with_sessions(sessions: u32) -> Result<Self> {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
+        let mut interfaces = [0; 3];
+        for side in Side::ALL {
+            let mac = side.mac().map(|byte| format!("{byte:02x}")).join(":");
+            ip(&format!("link add {} address {mac} type veth peer name peer{}", side.name(), side.link()))?;
+            interfaces[side as usize] = nix::net::if_::if_nametoindex(side.name())?;
+        }
+        let lines = 4 * sessions;
+        let trace = std::env::var("TRACE").map_or(0u8, |level| level.parse().unwrap_or(0));
+        let mut ebpf = EbpfLoader::new()
+            .btf(None)
+            .verifier_log_level(aya::VerifierLogLevel::STATS)
+            .map_max_entries("SESSIONS", lines + 32)
+            .map_max_entries("PORT_BLOCKS", 16)
+            .override_global("SEED", &SEED, true)
+            .override_global("LINES", &lines, true)
+            .override_global("AYA_LOG_LEVEL", &trace, true)
+            .load(&object()?)?;
+        for name in ["plnat", "plnat_sweep"] {
+            let program: &mut Xdp = ebpf.program_mut(name).context("no such program")?.try_into()?;
+            program.load().with_context(|| format!("the verifier refused {name}"))?;
+            eprintln!("{name}: {:?} verified", program.info()?.verified_instruction_count());
+        }
+        let mut gate = Self { ebpf, interfaces, lines };
+        for side in Side::ALL {
+            let flags =
+                if side == Side::Provider { interface_flag::PROVIDER } else { interface_flag::CONSUMER };
+            gate.interface(side, flags)?;
+        }
+        Ok(gate)
+    }
+
+    /// Interface index of a side.
+    pub fn ifindex(&self, side: Side) -> u32 {
+        self.interfaces[side as usize]
+    }
+
+    /// Lines of the session table.
+    pub fn lines(&self) -> u32 {
+        self.lines
+    }
+
+    /// Writes a side's interface record with these flags.
+    pub fn interface(&mut self, side: Side, flags: u32) -> Result<()> {
+        let network = if side == Side::Provider { PROVIDER_NETWORK } else { side.link() };
+        let mac = Mac::from_octets(side.mac());
+        let record = Interface { link: side.link(), network, flags, mac, mtu: 1500 };
+        self.set("INTERFACES", self.ifindex(side), record)
+    }
+
+    /// Writes slot `index` of an array.
+    pub fn set<T: bytemuck::Pod>(&mut self, map: &str, index: u32, record: T) -> Result<()> {
+        let mut array: Array<&mut MapData, Raw<T>> =
+            Array::try_from(self.ebpf.map_mut(map).with_context(|| format!("no map {map}"))?)?;
+        Ok(array.set(index, Raw(record), 0)?)
+    }
+
+    /// Reads slot `index` of an array.
+    pub fn array<T: bytemuck::Pod>(&self, map: &str, index: u32) -> Result<T> {
+        let array: Array<&MapData, Raw<T>> =
+            Array::try_from(self.ebpf.map(map).with_context(|| format!("no map {map}"))?)?;
+        Ok(array.get(&index, 0)?.0)
+    }
+
+    /// Writes an entry of a hash.
+    pub fn insert<K: bytemuck::Pod, V: bytemuck::Pod>(&mut self, map: &str, key: K, value: V) -> Result<()> {
+        let mut hash: HashMap<&mut MapData, Raw<K>, Raw<V>> =
+            HashMap::try_from(self.ebpf.map_mut(map).with_context(|| format!("no map {map}"))?)?;
+        Ok(hash.insert(Raw(key), Raw(value), 0)?)
+    }
+
+    /// Writes an entry of `ADDRESSES`.
+    pub fn address(&mut self, scope: Scope, address: Ipv4Addr, record: Address) -> Result<()> {
+        self.insert("ADDRESSES", AddressKey { scope, address: address.into() }, record)
+    }
+
+    /// Reads a port block.
+    pub fn block(&self, index: u32) -> Result<PortBlock> {
+        self.array("PORT_BLOCKS", index)
+    }
+
+    /// All live lines.
+    pub fn live_lines(&self) -> Result<Vec<(u32, Line)>> {
+        let mut live = Vec::new();
+        for index in 0..self.lines + 32 {
+            let line: Line = self.array("SESSIONS", index)?;
+            if line.is_live() {
+                live.push((index, line));
+            }
+        }
+        Ok(live)
+    }
+
+    /// Runs the data path on a frame that came over `side`, and checks what must hold for every frame: its checksums
+    /// were right if they were before, and exactly the rows of one link and at most one service moved.
+    pub fn run(&mut self, side: Side, frame: &[u8]) -> Result<Outcome> {
+        let before = self.counters()?;
+        let (action, out) = self.test_run("plnat", Some(self.ifindex(side)), frame, 1)?;
+        let after = self.counters()?;
+        let mut moved = Vec::new();
+        for ((row, old), (_, new)) in before.iter().zip(&after) {
+            for column in 0..COLUMNS {
+                if old[column] != new[column] {
+                    moved.push((*row, column, new[column] - old[column]));
+                }
+            }
+        }
+        if verify(frame).is_ok()
+            && let Err(wrong) = verify(&out)
+        {
+            bail!("{wrong} is wrong in {out:02x?}");
+        }
+        Ok(Outcome { action, frame: out, moved })
+    }
+
+    /// Runs the data path on a frame and compares everything: exit, frame and all counters. Returns the frame.
+    pub fn expect(
+        &mut self,
+        side: Side,
+        frame: &[u8],
+        reason: Reason,
+        service: Option<u32>,
+        out: Option<&[u8]>,
+    ) -> Result<Vec<u8>> {
+        let outcome = self.run(side, frame)?;
+        let bytes = match reason {
+            Reason::ToBackend => Some(BYTES_TO_BACKEND),
+            Reason::ToClient => Some(BYTES_TO_CLIENT),
+            _ => None,
+        };
+        let mut wanted = Vec::new();
+        for row in [Some(Row::Link(side.link())), service.map(Row::Service)].into_iter().flatten() {
+            wanted.push((row, reason as usize, 1));
+            wanted.extend(bytes.map(|column| (row, column, frame.len() as u64)));
+        }
+        let names = |moved: &[(Row, usize, u64)]| {
+            let name = |column: usize| Reason::ALL.get(column).map_or("bytes", |reason| reason.name());
+            moved.iter().map(|(row, column, by)| format!("{row:?} {} +{by}", name(*column))).collect::<Vec<_>>()
+        };
+        ensure!(outcome.moved == wanted, "counters {:?}, expected {:?}", names(&outcome.moved), names(&wanted));
+        let action = match reason.verdict() {
+            Verdict::Forward | Verdict::Answer => &[3, 4][..],
+            Verdict::Pass => &[2],
+            Verdict::Drop => &[1],
+        };
+        ensure!(action.contains(&outcome.action), "XDP action {} for {}", outcome.action, reason.name());
+        let unchanged = matches!(reason.verdict(), Verdict::Pass | Verdict::Drop).then_some(frame);
+        if let Some(wanted) = out.or(unchanged) {
+            ensure!(outcome.frame == wanted, "frame\n{:02x?}, expected\n{wanted:02x?}", outcome.frame);
+        }
+        Ok(outcome.frame)
+    }
+
+    /// Runs the sweep.
+    pub fn sweep(&mut self, request: SweepRequest) -> Result<SweepReport> {
+        let mut frame = bytemuck::bytes_of(&request).to_vec();
+        frame.resize(size_of::<SweepRequest>() + size_of::<SweepReport>(), 0);
+        let (action, out) = self.test_run("plnat_sweep", None, &frame, 1)?;
+        ensure!(action == 2, "the sweep gave up: action {action}");
+        Ok(bytemuck::pod_read_unaligned(&out[size_of::<SweepRequest>()..]))
+    }
+
+    /// Events that the programs wrote since the last call.
+    pub fn events(&mut self) -> Result<Vec<Event>> {
+        let mut ring = aya::maps::RingBuf::try_from(self.ebpf.map_mut("EVENTS").context("no EVENTS")?)?;
+        let mut events = Vec::new();
+        while let Some(item) = ring.next() {
+            events.push(bytemuck::pod_read_unaligned(&item));
+        }
+        Ok(events)
+    }
+
+    /// Runs a program on a frame; returns its answer and the frame, and needs `repeat` runs to keep the frame as it is.
+    pub fn test_run(
+        &mut self,
+        program: &str,
+        ingress: Option<u32>,
+        frame: &[u8],
+        repeat: u32,
+    ) -> Result<(u32, Vec<u8>)> {
+        let program: &mut Xdp = self.ebpf.program_mut(program).context("no such program")?.try_into()?;
+        let mut out = vec![0; frame.len() + 64];
+        let mut md = [0u32; 6];
+        md[1] = frame.len() as u32;
+        md[3] = ingress.unwrap_or(0);
+        let md = bytemuck::bytes_of(&md);
+        let result = program.test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: ingress.is_some().then_some(md),
+            repeat,
+            ..Default::default()
+        })?;
+        out.truncate(result.data_size_out as usize);
+        Ok((result.return_value, out))
+    }
+
+    fn counters(&self) -> Result<Vec<(Row, [u64; COLUMNS])>> {
+        let mut rows = Vec::new();
+        for index in 0..ROWS {
+            rows.push((Row::Link(index), self.counter("LINK_COUNTERS", index)?));
+        }
+        for index in 0..ROWS {
+            rows.push((Row::Service(index), self.counter("SERVICE_COUNTERS", index)?));
+        }
+        Ok(rows)
+    }
+
+    fn counter(&self, map: &str, index: u32) -> Result<[u64; COLUMNS]> {
+        let array: PerCpuArray<&MapData, Raw<[u64; COLUMNS]>> =
+            PerCpuArray::try_from(self.ebpf.map(map).with_context(|| format!("no map {map}"))?)?;
+        let mut sum = [0; COLUMNS];
+        for row in array.get(&index, 0)?.iter() {
+            for (total, one) in sum.iter_mut().zip(row.0) {
+                *total += one;
+            }
+        }
+        Ok(sum)
+    }
+}
