@@ -4,15 +4,17 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::btf_maps::DevMap;
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::XdpContext;
+use plnat_common::reason::Reason;
 
 #[btf_map]
 static DEVICES: DevMap<65536> = DevMap::new();
 
-/// Sends the frame out of an interface: back where it came from, or by redirection.
+/// The action that sends the frame out of an interface: back where it came from, or by redirection. An interface that
+/// is gone is no way out.
 #[inline(always)]
-pub(crate) fn send(ctx: &XdpContext, interface: u32) -> u32 {
+pub(crate) fn way(ctx: &XdpContext, interface: u32) -> Result<u32, Reason> {
     if interface == ctx.ingress_ifindex() as u32 {
-        return xdp_action::XDP_TX;
+        return Ok(xdp_action::XDP_TX);
     }
-    DEVICES.redirect(interface, xdp_action::XDP_DROP as u64).unwrap_or(xdp_action::XDP_DROP)
+    DEVICES.redirect(interface, 0).map_err(|_| Reason::NoNextHop)
 }

@@ -11,7 +11,7 @@ use crate::rewrite::{self, Translation};
 use crate::session::{self, Found};
 use crate::{Trip, backend, echo, endpoint, link, open, tcp};
 
-/// The exit of a sound packet.
+/// The exit of a sound packet: `Ok` for one that is sent on.
 #[inline(always)]
 pub(crate) fn packet(
     ctx: &XdpContext,
@@ -46,7 +46,13 @@ fn key(interface: &Interface, packet: &Packet) -> LineKey {
 
 /// A packet of a session: admitted by its endpoint's state, then translated.
 #[inline(always)]
-fn known(ctx: &XdpContext, packet: &Packet, key: &LineKey, found: Found, trip: &mut Trip) -> Result<Reason, Reason> {
+fn known(
+    ctx: &XdpContext,
+    packet: &Packet,
+    key: &LineKey,
+    found: Found,
+    trip: &mut Trip,
+) -> Result<Reason, Reason> {
     let line = session::read(found.line, key).ok_or(Reason::Race)?;
     let endpoint = endpoint::record(line.endpoint)?;
     trip.service = endpoint.service;
@@ -61,7 +67,8 @@ fn known(ctx: &XdpContext, packet: &Packet, key: &LineKey, found: Found, trip: &
     } else {
         (line.macs, line.way, Reason::ToClient)
     };
-    if packet.protocol == TCP && (packet.tcp_flags() & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED) {
+    if packet.protocol == TCP && (packet.tcp_flags() & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED)
+    {
         tcp::observe(found.index, packet.tcp_flags(), forward)?;
     }
     session::touch(found.line);
@@ -129,7 +136,7 @@ fn icmp(interface: &Interface, packet: &Packet, trip: &mut Trip) -> Result<Reaso
                 return Err(Reason::Spoofed);
             }
             admit(slot, endpoint, packet, trip)?;
-            Ok(echo::reply(packet))
+            Err(echo::reply(packet))
         }
         Target::Nat(service) => {
             trip.service = service;

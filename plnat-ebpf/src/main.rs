@@ -54,17 +54,13 @@ pub(crate) struct Trip {
 #[xdp]
 pub(crate) fn plnat(ctx: XdpContext) -> u32 {
     let mut trip = Trip::default();
-    let reason = match handle(&ctx, &mut trip) {
-        Ok(reason) | Err(reason) => reason,
+    let (reason, action) = match handle(&ctx, &mut trip) {
+        Ok(exit) => exit,
+        Err(reason) => (reason, answer_or_end(reason)),
     };
     count::packet(&trip, reason, (ctx.data_end() - ctx.data()) as u64);
     trace::packet(&ctx, &trip, reason);
-    match reason.verdict() {
-        Verdict::Forward => egress::send(&ctx, trip.egress),
-        Verdict::Answer => xdp_action::XDP_TX,
-        Verdict::Pass => xdp_action::XDP_PASS,
-        Verdict::Drop => xdp_action::XDP_DROP,
-    }
+    action
 }
 
 /// Frees idle and revoked sessions, or rested ports; see `plnat_common::record::SweepRequest`.
@@ -76,14 +72,27 @@ pub(crate) fn plnat_sweep(ctx: XdpContext) -> u32 {
     }
 }
 
-/// `Ok` and `Err` both name an exit; `Err` only shortens the stages.
+/// The exit of a packet, and the action of one that is sent on. `Err` is for the others: it only shortens the stages.
 #[inline(always)]
-fn handle(ctx: &XdpContext, trip: &mut Trip) -> Result<Reason, Reason> {
+fn handle(ctx: &XdpContext, trip: &mut Trip) -> Result<(Reason, u32), Reason> {
     let interface = link::identify(ctx)?;
     trip.link = interface.link;
     match packet::frame(ctx, interface)? {
-        Frame::Arp => arp::answer(ctx, interface, trip),
-        Frame::Ipv4(packet) => forward::packet(ctx, interface, &packet, trip),
+        Frame::Arp => Err(arp::answer(ctx, interface, trip)?),
+        Frame::Ipv4(packet) => {
+            let reason = forward::packet(ctx, interface, &packet, trip)?;
+            Ok((reason, egress::way(ctx, trip.egress)?))
+        }
+    }
+}
+
+/// The action of a packet that is not sent on.
+#[inline(always)]
+fn answer_or_end(reason: Reason) -> u32 {
+    match reason.verdict() {
+        Verdict::Answer => xdp_action::XDP_TX,
+        Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Drop | Verdict::Forward => xdp_action::XDP_DROP,
     }
 }
 

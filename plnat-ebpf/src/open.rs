@@ -77,7 +77,16 @@ pub(crate) fn session(
     };
     let [head, tail] = session::signature(macs, interface);
     if let Some(line) = session::line(front) {
-        fill(line, key, &session, mapping.place, &translation, MacPair([head, tail, mapping.block]), backend_slot, back);
+        fill(
+            line,
+            key,
+            &session,
+            mapping.place,
+            &translation,
+            MacPair([head, tail, mapping.block]),
+            backend_slot,
+            back,
+        );
     }
     if let Some(line) = session::line(back) {
         let (source, destination, ports) = (key.destination, key.source, key.ports.reversed());
@@ -118,7 +127,8 @@ fn mapping(service: (u32, &Service), backend: u32, key: &LineKey) -> Option<Mapp
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn plnat_map(service: u64, backend: u64, protocol: u64, spread: u64) -> u64 {
-    let (Some(service), Some(backend)) = (service::record(service as u32), backend::record(backend as u32)) else {
+    let (Some(service), Some(backend)) = (service::record(service as u32), backend::record(backend as u32))
+    else {
         return 0;
     };
     let blocks = &backend.blocks[if protocol == TCP as u64 { Backend::TCP } else { Backend::UDP }];

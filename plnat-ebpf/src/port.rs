@@ -16,9 +16,9 @@ static PORT_BLOCKS: Array<PortBlock, 1024, { aya_ebpf::bindings::BPF_F_MMAPABLE 
 
 /// Summary bits of the last summary word that stand for no word.
 const BEYOND: u64 = !0 << (WORDS % 64);
-/// How many words are looked at before a block counts as full. A word costs a step when the summary does not know yet that
-/// it is full, which then is noted, or when another CPU took its last port meanwhile.
-const STEPS: u32 = 48;
+/// How many words are looked at before a block counts as full: all, and some for other CPUs that come first. A word costs a
+/// step only while the summary does not know yet that it is full, which then is noted.
+const STEPS: u32 = WORDS as u32 + 16;
 
 /// A pointer to the block.
 #[inline(always)]
@@ -190,7 +190,8 @@ extern "C" fn plnat_port_rest(index: u64, port: u64) -> u64 {
     // SAFETY: `block` is a value of the map; `place` bounds the word.
     unsafe {
         let half = read_volatile(&raw const (*block).young) as usize & 1;
-        let summary = (&raw mut (*block).resting_words).cast::<u64>().add(half * SUMMARY_WORDS + (word >> 6 & 15));
+        let summary =
+            (&raw mut (*block).resting_words).cast::<u64>().add(half * SUMMARY_WORDS + (word >> 6 & 15));
         atomic::set64(summary, 1 << (word & 63));
         atomic::set64((&raw mut (*block).rest).cast::<u64>().add(half * WORDS + word), 1 << bit);
     }
@@ -211,7 +212,9 @@ extern "C" fn plnat_port_retake(index: u64, port: u64) -> u64 {
     // SAFETY: `block` is a value of the map; `place` bounds the word.
     unsafe {
         let rest = (&raw mut (*block).rest).cast::<u64>();
-        if atomic::clear64(rest.add(word), mask) & mask != 0 || atomic::clear64(rest.add(WORDS + word), mask) & mask != 0 {
+        if atomic::clear64(rest.add(word), mask) & mask != 0
+            || atomic::clear64(rest.add(WORDS + word), mask) & mask != 0
+        {
             return 1;
         }
         (atomic::set64((&raw mut (*block).used).cast::<u64>().add(word), mask) & mask == 0) as u64
@@ -261,7 +264,8 @@ pub(crate) fn wake_word(block: *mut PortBlock, half: usize, word: usize) -> u32 
             return 0;
         }
         atomic::clear64(summary, mark);
-        let ports = atomic::exchange64((&raw mut (*block).rest).cast::<u64>().add((half & 1) * WORDS + word), 0);
+        let ports =
+            atomic::exchange64((&raw mut (*block).rest).cast::<u64>().add((half & 1) * WORDS + word), 0);
         free(block, word, ports);
         ports.count_ones()
     }

@@ -18,13 +18,18 @@ pub(crate) struct Translation {
 /// Rewrites a TCP or UDP packet, and takes one from its time to live, which is more than one.
 #[inline(always)]
 pub(crate) fn apply(packet: &Packet, new: &Translation) {
-    let addresses = difference(packet.source.0, new.source.0) + difference(packet.destination.0, new.destination.0);
+    let addresses =
+        difference(packet.source.0, new.source.0) + difference(packet.destination.0, new.destination.0);
     let all = addresses + difference(packet.ports.0, new.ports.0);
     // SAFETY: `Packet` holds pointers to checked headers: 14 bytes of Ethernet, 20 of IP, 20 of TCP or 8 of UDP.
     unsafe {
         let checksum = packet.header.add(if packet.protocol == TCP { 16 } else { 6 }).cast::<u16>();
         let old = checksum.read_unaligned();
-        checksum.write_unaligned(if packet.protocol == TCP { update(old, all) } else { update_udp(old, all) });
+        checksum.write_unaligned(if packet.protocol == TCP {
+            update(old, all)
+        } else {
+            update_udp(old, all)
+        });
         packet.header.cast::<u32>().write_unaligned(new.ports.0);
 
         let ip = &mut *packet.ip;

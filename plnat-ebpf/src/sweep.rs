@@ -8,7 +8,8 @@ use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_loop};
 use aya_ebpf::programs::XdpContext;
 use plnat_common::net::{Scope, UDP};
 use plnat_common::record::{
-    CLAIMED, FREE, Line, PortBlock, SweepReport, SweepRequest, WORDS, backend_state, endpoint_state, sweep_mode, tcp_state,
+    CLAIMED, FREE, Line, PortBlock, SweepReport, SweepRequest, WORDS, backend_state, endpoint_state,
+    sweep_mode, tcp_state,
 };
 
 use crate::packet::at;
@@ -39,7 +40,9 @@ pub(crate) fn run(ctx: &XdpContext) -> Option<()> {
             sweep_mode::SESSIONS => {
                 bpf_loop(request.count, session_line as *mut c_void, (&raw mut stripe).cast(), 0)
             }
-            sweep_mode::PORTS => bpf_loop(request.count, port_block as *mut c_void, (&raw mut stripe).cast(), 0),
+            sweep_mode::PORTS => {
+                bpf_loop(request.count, port_block as *mut c_void, (&raw mut stripe).cast(), 0)
+            }
             _ => return None,
         }
     };
@@ -60,7 +63,8 @@ extern "C" fn session_line(step: u32, stripe: *mut Stripe) -> i64 {
     let Some(front) = line(index) else { return 1 };
     // SAFETY: a line of the map; the copy may be torn if another CPU frees and fills it now, which the compare-and-swap in
     // `kill_if` and the checks of the records survive: a session can only be freed by who marks it.
-    let (scope, peer) = unsafe { (read_volatile(front.cast::<u32>()), read_volatile(&raw const (*front).peer)) };
+    let (scope, peer) =
+        unsafe { (read_volatile(front.cast::<u32>()), read_volatile(&raw const (*front).peer)) };
     let scope = Scope(scope);
     if scope == FREE || scope == CLAIMED || scope.is_provider() {
         return 0;

@@ -30,7 +30,10 @@ extern "C" fn plnat_trace(ctx: *mut xdp_md, link_service: u64, reason: u64) -> u
     let (link, service) = ((link_service >> 32) as u32, link_service as u32);
     let (source, destination) = packet::addresses(&ctx);
     if level_enabled(Level::Debug) {
-        debug!(&ctx, "link {} service {} reason {}: {:i} to {:i}", link, service, reason, source, destination);
+        debug!(
+            &ctx,
+            "link {} service {} reason {}: {:i} to {:i}", link, service, reason, source, destination
+        );
     } else {
         info!(&ctx, "link {} service {} reason {}: {:i} to {:i}", link, service, reason, source, destination);
     }

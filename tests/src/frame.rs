@@ -187,7 +187,13 @@ impl Frame {
 }
 
 /// An Ethernet ARP message for IPv4.
-pub fn arp(operation: u16, from: MacBytes, to: MacBytes, sender: (MacBytes, Ipv4Addr), target: (MacBytes, Ipv4Addr)) -> Vec<u8> {
+pub fn arp(
+    operation: u16,
+    from: MacBytes,
+    to: MacBytes,
+    sender: (MacBytes, Ipv4Addr),
+    target: (MacBytes, Ipv4Addr),
+) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend(to);
     out.extend(from);
@@ -200,13 +206,16 @@ pub fn arp(operation: u16, from: MacBytes, to: MacBytes, sender: (MacBytes, Ipv4
     out
 }
 
-/// Checks both checksums of an IPv4 frame in full; says which is wrong.
+/// Checks both checksums of an IPv4 frame in full; says which is wrong, or that they cannot be found.
 pub fn verify(frame: &[u8]) -> Result<(), String> {
     if frame.len() < 34 || frame[12..14] != [0x08, 0x00] {
         return Ok(());
     }
     let header = (frame[14] & 0xf) as usize * 4;
     let total = u16::from_be_bytes([frame[16], frame[17]]) as usize;
+    if header < 20 || total < header + 8 || frame.len() < 14 + total {
+        return Err("lengths".into());
+    }
     let (ip, upper) = (&frame[14..14 + header], &frame[14 + header..14 + total]);
     if fold(sum(ip, 0)) != 0xffff {
         return Err("IP header checksum".into());

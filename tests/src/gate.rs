@@ -7,7 +7,8 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray};
+use aya::maps::{Array, DevMap, HashMap, MapData, PerCpuArray};
+use aya::programs::xdp::XdpMode;
 use aya::programs::{TestRun as _, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod, TestRunOptions};
 use plnat_common::net::{Mac, Scope};
@@ -90,13 +91,15 @@ const ROWS: u32 = 8;
 /// The loaded programs.
 pub struct Gate {
     ebpf: Ebpf,
+    bench: Option<Ebpf>,
     interfaces: [u32; 3],
     lines: u32,
 }
 
 /// Where the object is: `PLNAT_EBPF_OBJ`, as `cargo xtask` sets it.
 pub fn object() -> Result<Vec<u8>> {
-    let path = std::env::var("PLNAT_EBPF_OBJ").context("PLNAT_EBPF_OBJ is not set: run `cargo xtask test`")?;
+    let path =
+        std::env::var("PLNAT_EBPF_OBJ").context("PLNAT_EBPF_OBJ is not set: run `cargo xtask test`")?;
     std::fs::read(&path).with_context(|| format!("cannot read {path}: run `cargo xtask build`"))
 }
 
@@ -106,15 +109,27 @@ fn ip(arguments: &str) -> Result<()> {
     Ok(())
 }
 
+/// Attaches a program to the far end of a link that nothing passes. A program that is attached somewhere stays in the
+/// kernel's XDP dispatcher; else each test run puts it in and takes it out again, which waits for RCU.
+fn keep_dispatched(program: &mut Xdp) -> Result<()> {
+    for side in Side::ALL {
+        if program.attach(&format!("peer{}", side.link()), XdpMode::Driver).is_ok() {
+            return Ok(());
+        }
+    }
+    bail!("no interface is left for the program")
+}
+
 impl Gate {
-    /// A gate with room for 16,384 sessions.
+    /// A gate with room for 1,024 sessions.
     pub fn new() -> Result<Self> {
-        Self::with_sessions(16_384)
+        Self::with_sessions(1_024)
     }
 
     /// A gate with room for `sessions` sessions, in a fresh network namespace of this thread.
     pub fn with_sessions(sessions: u32) -> Result<Self> {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+            .context("cannot make a network namespace")?;
         let mut interfaces = [0; 3];
         for side in Side::ALL {
             let mac = side.mac().map(|byte| format!("{byte:02x}")).join(":");
@@ -135,10 +150,13 @@ impl Gate {
         for name in ["plnat", "plnat_sweep"] {
             let program: &mut Xdp = ebpf.program_mut(name).context("no such program")?.try_into()?;
             program.load().with_context(|| format!("the verifier refused {name}"))?;
-            eprintln!("{name}: {:?} verified", program.info()?.verified_instruction_count());
+            keep_dispatched(program)?;
         }
-        let mut gate = Self { ebpf, interfaces, lines };
+        let mut gate = Self { ebpf, bench: None, interfaces, lines };
         for side in Side::ALL {
+            let index = gate.ifindex(side);
+            let mut devices = DevMap::try_from(gate.ebpf.map_mut("DEVICES").context("no DEVICES")?)?;
+            devices.set(index, index, None, 0)?;
             let flags =
                 if side == Side::Provider { interface_flag::PROVIDER } else { interface_flag::CONSUMER };
             gate.interface(side, flags)?;
@@ -251,9 +269,17 @@ impl Gate {
         }
         let names = |moved: &[(Row, usize, u64)]| {
             let name = |column: usize| Reason::ALL.get(column).map_or("bytes", |reason| reason.name());
-            moved.iter().map(|(row, column, by)| format!("{row:?} {} +{by}", name(*column))).collect::<Vec<_>>()
+            moved
+                .iter()
+                .map(|(row, column, by)| format!("{row:?} {} +{by}", name(*column)))
+                .collect::<Vec<_>>()
         };
-        ensure!(outcome.moved == wanted, "counters {:?}, expected {:?}", names(&outcome.moved), names(&wanted));
+        ensure!(
+            outcome.moved == wanted,
+            "counters {:?}, expected {:?}",
+            names(&outcome.moved),
+            names(&wanted)
+        );
         let action = match reason.verdict() {
             Verdict::Forward | Verdict::Answer => &[3, 4][..],
             Verdict::Pass => &[2],
@@ -286,7 +312,32 @@ impl Gate {
         Ok(events)
     }
 
-    /// Runs a program on a frame; returns its answer and the frame, and needs `repeat` runs to keep the frame as it is.
+    /// Nanoseconds a run of a program (the data path, or one of the benchmarks' object) takes on a frame, over `repeat` runs.
+    pub fn time(&mut self, program: &str, side: Side, frame: &[u8], repeat: u32) -> Result<f64> {
+        if self.bench.is_none() && program != "plnat" {
+            let path = std::env::var("PLNAT_BENCH_OBJ")
+                .context("PLNAT_BENCH_OBJ is not set: run `cargo xtask bench`")?;
+            self.bench = Some(EbpfLoader::new().btf(None).load(&std::fs::read(path)?)?);
+        }
+        let ingress = self.ifindex(side);
+        let ebpf = if program == "plnat" { Some(&mut self.ebpf) } else { self.bench.as_mut() };
+        let loaded: &mut Xdp =
+            ebpf.and_then(|ebpf| ebpf.program_mut(program)).context("no such program")?.try_into()?;
+        if loaded.fd().is_err() {
+            loaded.load()?;
+            keep_dispatched(loaded)?;
+        }
+        let md = [0, frame.len() as u32, 0, ingress, 0, 0];
+        let result = loaded.test_run(TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(bytemuck::bytes_of(&md)),
+            repeat,
+            ..Default::default()
+        })?;
+        Ok(result.duration.as_nanos() as f64)
+    }
+
+    /// Runs a program on a frame `repeat` times, each on what the one before left; returns the last answer and frame.
     pub fn test_run(
         &mut self,
         program: &str,

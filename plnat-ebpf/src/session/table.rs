@@ -27,7 +27,12 @@ const MEMBERS: u32 = !HOP_OVERFLOW;
 /// Finds a key anywhere but in its first home itself. Key words as in `LineKey::words`; the answer is an index, or `NONE`.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn plnat_find_far(scope_source: u64, destination_ports: u64, protocol: u64, hash: u64) -> u64 {
+pub(super) extern "C" fn plnat_find_far(
+    scope_source: u64,
+    destination_ports: u64,
+    protocol: u64,
+    hash: u64,
+) -> u64 {
     let words = [scope_source, destination_ports];
     for choice in 0..CHOICES {
         let home = hash::home(hash, choice, secret::lines());
