@@ -12,6 +12,10 @@ use crate::workspace::Workspace;
 
 /// Variable that names the kernel object to the daemon's build script and to the tests.
 pub(crate) const OBJECT: &str = "PLNAT_EBPF_OBJ";
+/// What cargo selects for tests and quick builds alike: another selection would unify features differently and compile
+/// the same dependencies again.
+pub(crate) const SELECTION: [&str; 4] =
+    ["--workspace", "--exclude=plnat-ebpf", "--features", "plnat-tests/root"];
 const TARGET: &str = "bpfel-unknown-none";
 
 /// Options of `cargo xtask build`.
@@ -59,10 +63,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 pub(crate) fn all(workspace: &Workspace, tools: &Tools, profile: Profile) -> Result<Built> {
     let object = object(workspace, tools)?;
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--package=plnat-daemon", "--bins"]).env(OBJECT, &object);
-    if profile == Profile::Release {
-        cargo.arg("--release");
-    }
+    cargo.args(["build", "--bins"]).env(OBJECT, &object);
+    match profile {
+        Profile::Release => cargo.args(["--package=plnat-daemon", "--release"]),
+        Profile::Dev => cargo.args(SELECTION),
+    };
     command::run(&mut cargo)?;
     Ok(Built {
         object,

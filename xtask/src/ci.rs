@@ -9,10 +9,6 @@ use crate::setup::{self, Purpose, Tools};
 use crate::workspace::Workspace;
 use crate::{build, command, signals, test};
 
-/// Options of `cargo xtask ci`.
-#[derive(clap::Args)]
-pub(crate) struct Options {}
-
 type Check = (&'static str, fn(&Workspace, &Tools) -> Result<Outcome>);
 
 /// How a check ended that did not fail.
@@ -30,7 +26,7 @@ const CHECKS: [Check; 5] = [
 ];
 
 /// Runs the verb; fails if a check failed.
-pub(crate) fn run(_: &Options) -> Result<ExitCode> {
+pub(crate) fn run() -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let tools = setup::ensure(&workspace, Purpose::Ci)?;
     let mut table = Vec::new();

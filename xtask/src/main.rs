@@ -32,7 +32,7 @@ enum Verb {
     /// Run every ring of tests and print the total
     Test(test::Options),
     /// What CI runs: formatting, lints for host and BPF, documentation, tests
-    Ci(ci::Options),
+    Ci,
 }
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Verb::Build(options) => build::run(&options),
         Verb::Load(options) => load::run(&options),
         Verb::Test(options) => test::run(&options),
-        Verb::Ci(options) => ci::run(&options),
+        Verb::Ci => ci::run(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("\nxtask: {error:#}");

@@ -68,7 +68,7 @@ fn run_rings(workspace: &Workspace, rings: &[Ring], filter: &[String]) -> Result
         cargo.env("PLNAT_BIN_DIR", build::binary(workspace, Profile::Dev, ""));
         cargo
     };
-    command::run(cargo().arg("build").args(SELECTION).args(["--lib", "--bins", "--tests"]))?;
+    command::run(cargo().arg("build").args(build::SELECTION).args(["--lib", "--bins", "--tests"]))?;
 
     let begin = Instant::now();
     let mut lines = Vec::new();
@@ -76,7 +76,7 @@ fn run_rings(workspace: &Workspace, rings: &[Ring], filter: &[String]) -> Result
     for (index, ring) in rings.iter().enumerate() {
         println!("\n=== ring {} ({} of {})", ring.name, index + 1, rings.len());
         let mut cargo = cargo();
-        cargo.arg("test").args(SELECTION).arg("--no-fail-fast").args(ring.targets());
+        cargo.arg("test").args(build::SELECTION).arg("--no-fail-fast").args(ring.targets());
         if ring.root && !command::is_root() {
             cargo.args(["--config", THROUGH_SUDO]);
         }
@@ -99,8 +99,6 @@ fn run_rings(workspace: &Workspace, rings: &[Ring], filter: &[String]) -> Result
     Ok(total)
 }
 
-/// What all invocations of cargo select: another selection would unify features differently and compile again.
-const SELECTION: [&str; 4] = ["--workspace", "--exclude=plnat-ebpf", "--features", "plnat-tests/root"];
 /// Makes cargo start the test programs, and only those, as root with the environment that it gives them.
 const THROUGH_SUDO: &str = "target.'cfg(unix)'.runner=['sudo','-E']";
 
