@@ -62,3 +62,28 @@ extern "C" fn forward(signal: c_int, info: *mut libc::siginfo_t, _context: *mut 
         unsafe { libc::kill(child, signal) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::kill;
+    use nix::unistd::getpid;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_signal_to_this_process_ends_the_child_and_not_this_process() {
+        hold().unwrap();
+        let script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done";
+        let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let status = attend_while(&mut child, |child| {
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line)?;
+            assert_eq!(line, "ready\n");
+            Ok(kill(getpid(), Signal::SIGTERM)?)
+        })
+        .unwrap();
+        assert_eq!(status.code(), Some(7));
+        assert!(asked());
+    }
+}

@@ -47,8 +47,12 @@ pub(super) fn ensure(workspace: &Workspace, compiler: &Compiler) -> Result<PathB
     cargo.args(["--no-default-features", "--features", &format!("llvm-{major}")]);
     cargo.arg("--root").arg(&tools).arg("--target-dir").arg(tools.join("build"));
     cargo.env("LLVM_PREFIX", &prefix);
+    // Cargo advises to add the directory to PATH when it is not there; nobody needs to.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain([tools.join("bin")]);
+    cargo.env("PATH", std::env::join_paths(directories)?);
     cargo.env("RUSTFLAGS", format!("-Clink-arg=-Wl,-rpath,{}", rpath.display()));
-    // Its work is done by LLVM; optimising the shell around it is a minute for nothing.
+    // LLVM does its work, so little is lost by optimising the rest less; its debug information helps nobody.
     cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
     command::run(&mut cargo)?;
     if !works(&linker) {
