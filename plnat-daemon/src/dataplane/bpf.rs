@@ -92,6 +92,11 @@ impl BpfPlane {
                 .load()
                 .map_err(|error| kernel(format!("loading the program {name}"), error))?;
         }
+        let hz = clock::calibrate(|| sweep(&mut ebpf, clock_request()))?;
+        if !taken_over {
+            // Only now: an object that the kernel refuses leaves no maps behind.
+            object::pin(&ebpf, &bpffs)?;
+        }
         let tables = Tables::map(&ebpf, shape::all_lines(meta.lines), capacity.port_blocks)?;
         let maps = Maps::take(&mut ebpf)?;
         let doing = "opening the events' ring buffer";
@@ -101,7 +106,6 @@ impl BpfPlane {
             LevelFilter::OFF => None,
             _ => Some(Trace::open(&mut ebpf)?),
         };
-        let hz = clock::calibrate(|| sweep(&mut ebpf, clock_request()))?;
         let mut links = Links::default();
         links.adopt(&bpffs, program(&mut ebpf, DATA_PATH)?)?;
         Ok(Self { ebpf, bpffs, maps, tables, links, events, trace, meta, capacity, taken_over, hz })
@@ -120,19 +124,13 @@ impl BpfPlane {
         self.events.as_fd().try_clone_to_owned()
     }
 
-    /// As [`Self::event_fd`] for records about single packets; `None` when none are made.
+    /// As [`Self::event_fd`] for records about single packets, which [`DataPlane::events`] hands to `tracing` (target
+    /// `plnat::packet`); `None` when none are made.
     ///
     /// # Errors
     /// When the process has no descriptor left.
     pub fn trace_fd(&self) -> io::Result<Option<OwnedFd>> {
         self.trace.as_ref().map(Trace::fd).transpose()
-    }
-
-    /// Hands waiting records about single packets to `tracing`, target `plnat::packet`.
-    pub fn forward_trace(&mut self) {
-        if let Some(trace) = &mut self.trace {
-            trace.forward();
-        }
     }
 }
 
@@ -196,6 +194,9 @@ impl DataPlane for BpfPlane {
     }
 
     fn events(&mut self, each: &mut dyn FnMut(Event)) -> Result<(), PlaneError> {
+        if let Some(trace) = &mut self.trace {
+            trace.forward();
+        }
         while let Some(item) = self.events.next() {
             match bytemuck::try_pod_read_unaligned(&item) {
                 Ok(event) => each(event),

@@ -97,11 +97,7 @@ pub(super) fn kernel(doing: impl Into<String>, error: impl Into<anyhow::Error>) 
     let error = error.into();
     let errno = errno(&error);
     let log = verifier_log(&error);
-    // The chain is flattened: what aya says on top is the name of a call, and the reason is at the bottom.
-    let text = error.chain().map(ToString::to_string).collect::<Vec<_>>();
-    let mut lines: Vec<&str> = text.iter().map(String::as_str).collect();
-    lines.dedup();
-    let mut text = lines.join(": ");
+    let mut text = flat(&error);
     if let Some(log) = log {
         text.push_str("\nThe verifier's last lines:\n");
         text.push_str(&log);
@@ -111,6 +107,18 @@ pub(super) fn kernel(doing: impl Into<String>, error: impl Into<anyhow::Error>) 
         text.push_str(&hint);
     }
     PlaneError::Kernel { doing: doing.into(), source: anyhow::Error::msg(text) }
+}
+
+/// The whole chain in one line. aya repeats a cause in the text of what it caused, so a cause that was said is left out.
+pub(super) fn flat(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |mut text, cause| {
+        if !text.contains(&cause) {
+            let separator = if text.is_empty() { "" } else { ": " };
+            text.push_str(separator);
+            text.push_str(&cause);
+        }
+        text
+    })
 }
 
 /// The last lines of the verifier's log, where an error carries one.
@@ -148,7 +156,7 @@ fn hint(errno: Option<i32>) -> Option<String> {
         libc::EPERM | libc::EACCES => match missing_capabilities() {
             missing if missing.is_empty() => None,
             missing => Some(format!(
-                "this process lacks {}: run it as root, or under the systemd unit, which grants CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON",
+                "plnatd lacks {}: run it as root, or under the systemd unit, which grants CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON",
                 missing.join(" and ")
             )),
         },
@@ -162,10 +170,10 @@ fn hint(errno: Option<i32>) -> Option<String> {
     }
 }
 
-/// Names of the capabilities that the data plane needs and this process does not have.
+/// Names of the capabilities that the data plane needs and this thread does not have.
 fn missing_capabilities() -> Vec<&'static str> {
     const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF"), (38, "CAP_PERFMON")];
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let held = status
         .lines()
         .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())

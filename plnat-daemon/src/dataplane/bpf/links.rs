@@ -15,7 +15,7 @@ use aya::programs::{ProgramError, Xdp, XdpMode, loaded_programs};
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::bpffs::{BpfFs, remove_link};
-use super::error::{errno, kernel};
+use super::error::{errno, flat, kernel};
 use super::raw;
 use crate::dataplane::{AttachMode, Attachment, PlaneError};
 use crate::netlink::facts::{self, Facts};
@@ -90,7 +90,7 @@ impl Links {
             Err(error) if refusal(&error) == Refusal::Mode => {
                 link(program, index, XdpMode::Skb, &pin)
                     .map_err(|error| explained(interface, index, error))?;
-                Some(format!("{error:#}"))
+                Some(flat(&error))
             }
             Err(error) => return Err(explained(interface, index, error)),
         };

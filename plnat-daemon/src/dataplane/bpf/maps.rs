@@ -245,7 +245,7 @@ impl<T: Pod + PartialEq> Slots<T> {
     /// All records that are not zero.
     fn all(&self) -> Result<BTreeMap<u32, T>, PlaneError> {
         let mut records = BTreeMap::new();
-        let mut chunk = vec![T::zeroed(); CHUNK];
+        let mut chunk: Vec<T> = std::iter::repeat_n(T::zeroed(), CHUNK).collect();
         let mut first = 0;
         while first < self.array.len() {
             let count = CHUNK.min((self.array.len() - first) as usize);

@@ -12,7 +12,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::Options;
 use super::bpffs::BpfFs;
-use super::error::{OpenError, kernel};
+use super::error::{OpenError, flat, kernel};
 use super::maps::Plain;
 use super::shape::{self, MAPS, Room, Shape};
 use crate::dataplane::Capacity;
@@ -36,7 +36,7 @@ pub(super) fn load(options: &Options, bpffs: &BpfFs) -> Result<Loaded, OpenError
     if let Some(found) = others.into_iter().next() {
         return Err(OpenError::OtherLayout { path: bpffs.path().to_owned(), found });
     }
-    if bpffs.maps().exists() { take_over(options, bpffs, &object) } else { make(options, bpffs, &object) }
+    if bpffs.maps().exists() { take_over(options, bpffs, &object) } else { make(options, &object) }
 }
 
 fn bytes(file: Option<&Path>) -> Result<Cow<'static, [u8]>, OpenError> {
@@ -49,7 +49,7 @@ fn bytes(file: Option<&Path>) -> Result<Cow<'static, [u8]>, OpenError> {
     }
 }
 
-fn make(options: &Options, bpffs: &BpfFs, object: &[u8]) -> Result<Loaded, OpenError> {
+fn make(options: &Options, object: &[u8]) -> Result<Loaded, OpenError> {
     let wanted = &options.capacity;
     let meta = Meta {
         abi: ABI_VERSION,
@@ -64,7 +64,6 @@ fn make(options: &Options, bpffs: &BpfFs, object: &[u8]) -> Result<Loaded, OpenE
     let mut ebpf = create(object, &meta, options.trace, room, None)?;
     check(&ebpf)?;
     write_meta(&mut ebpf, &meta)?;
-    pin(&ebpf, bpffs)?;
     Ok(Loaded { ebpf, meta, capacity: *wanted, taken_over: false })
 }
 
@@ -188,7 +187,7 @@ fn info(map: &Map) -> Result<MapInfo, String> {
 }
 
 fn full_text(error: impl Into<anyhow::Error>) -> String {
-    format!("{:#}", error.into())
+    flat(&error.into())
 }
 
 fn write_meta(ebpf: &mut Ebpf, meta: &Meta) -> Result<(), OpenError> {
@@ -207,7 +206,7 @@ fn read_meta(pin: &Path) -> Result<Meta, OpenError> {
 }
 
 /// Pins all maps; they appear at their place all at once.
-fn pin(ebpf: &Ebpf, bpffs: &BpfFs) -> Result<(), OpenError> {
+pub(super) fn pin(ebpf: &Ebpf, bpffs: &BpfFs) -> Result<(), OpenError> {
     let unfinished = bpffs.unfinished_maps();
     let failed = |doing| move |error| OpenError::file_system(doing, &bpffs.unfinished_maps(), error);
     if unfinished.exists() {
