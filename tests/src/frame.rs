@@ -187,7 +187,13 @@ impl Frame {
 }
 
 /// An Ethernet ARP message for IPv4.
-pub fn arp(operation: u16, from: MacBytes, to: MacBytes, sender: (MacBytes, Ipv4Addr), target: (MacBytes, Ipv4Addr)) -> Vec<u8> {
+pub fn arp(
+    operation: u16,
+    from: MacBytes,
+    to: MacBytes,
+    sender: (MacBytes, Ipv4Addr),
+    target: (MacBytes, Ipv4Addr),
+) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend(to);
     out.extend(from);

@@ -96,7 +96,8 @@ pub struct Gate {
 
 /// Where the object is: `PLNAT_EBPF_OBJ`, as `cargo xtask` sets it.
 pub fn object() -> Result<Vec<u8>> {
-    let path = std::env::var("PLNAT_EBPF_OBJ").context("PLNAT_EBPF_OBJ is not set: run `cargo xtask test`")?;
+    let path =
+        std::env::var("PLNAT_EBPF_OBJ").context("PLNAT_EBPF_OBJ is not set: run `cargo xtask test`")?;
     std::fs::read(&path).with_context(|| format!("cannot read {path}: run `cargo xtask build`"))
 }
 
@@ -114,7 +115,8 @@ impl Gate {
 
     /// A gate with room for `sessions` sessions, in a fresh network namespace of this thread.
     pub fn with_sessions(sessions: u32) -> Result<Self> {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+            .context("cannot make a network namespace")?;
         let mut interfaces = [0; 3];
         for side in Side::ALL {
             let mac = side.mac().map(|byte| format!("{byte:02x}")).join(":");
@@ -251,9 +253,17 @@ impl Gate {
         }
         let names = |moved: &[(Row, usize, u64)]| {
             let name = |column: usize| Reason::ALL.get(column).map_or("bytes", |reason| reason.name());
-            moved.iter().map(|(row, column, by)| format!("{row:?} {} +{by}", name(*column))).collect::<Vec<_>>()
+            moved
+                .iter()
+                .map(|(row, column, by)| format!("{row:?} {} +{by}", name(*column)))
+                .collect::<Vec<_>>()
         };
-        ensure!(outcome.moved == wanted, "counters {:?}, expected {:?}", names(&outcome.moved), names(&wanted));
+        ensure!(
+            outcome.moved == wanted,
+            "counters {:?}, expected {:?}",
+            names(&outcome.moved),
+            names(&wanted)
+        );
         let action = match reason.verdict() {
             Verdict::Forward | Verdict::Answer => &[3, 4][..],
             Verdict::Pass => &[2],

@@ -291,16 +291,16 @@ fn a_full_map_names_itself_and_the_setting_to_raise() {
         assert_eq!(refused(&mut plane, interface), ("INTERFACES", 4096, 4096, "interfaces"));
         assert_eq!(refused(&mut plane, Write::ClearBlock(4)), ("PORT_BLOCKS", 4, 4, "port_blocks"));
         let key = |at| RuleKey { service: at, port: Port::new(80), protocol: TCP, zero: 0 };
-        for at in 0..32 {
+        for at in 0..64 {
             plane.write(&Write::RuleIndex(key(at), Some(1))).unwrap();
         }
-        assert_eq!(refused(&mut plane, Write::RuleIndex(key(32), Some(1))).0, "RULE_INDEX");
+        assert_eq!(refused(&mut plane, Write::RuleIndex(key(64), Some(1))).0, "RULE_INDEX");
         assert!(
             plane.link_counters(16).is_err()
                 && plane.service_counters(8).is_err()
                 && plane.port_use(4).is_err()
         );
-        assert_eq!(plane.installed().unwrap().rule_index.len(), 32);
+        assert_eq!(plane.installed().unwrap().rule_index.len(), 64);
     });
 }
 
@@ -319,7 +319,10 @@ fn a_native_attachment_counts_packets_and_a_second_attach_changes_nothing() {
         let [attachment] = attached.as_slice() else { panic!("{attached:?}") };
         assert_eq!((attachment.mode, attachment.index), (AttachMode::Native, index("eth0.7")));
         assert!(attachment.warnings.iter().any(|warning| warning.contains("gro on")), "{attachment:?}");
-        for write in writes(&some_records(index("eth0.7"))) {
+        let mac = Mac::from_octets(mac_of("eth0.7"));
+        let mut records = some_records(index("eth0.7"));
+        records.interfaces.values_mut().for_each(|interface| interface.mac = mac);
+        for write in writes(&records) {
             plane.write(&write).unwrap();
         }
         ip("address add 10.0.0.1/24 dev eth0.7");

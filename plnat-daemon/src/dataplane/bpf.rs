@@ -95,7 +95,7 @@ impl BpfPlane {
         let hz = clock::calibrate(|| sweep(&mut ebpf, clock_request()))?;
         if !taken_over {
             // Only now: an object that the kernel refuses leaves no maps behind.
-            object::pin(&ebpf, &bpffs)?;
+            object::pin(&ebpf, &meta, &bpffs)?;
         }
         let tables = Tables::map(&ebpf, shape::all_lines(meta.lines), capacity.port_blocks)?;
         let maps = Maps::take(&mut ebpf)?;

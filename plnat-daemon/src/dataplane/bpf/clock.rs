@@ -6,8 +6,8 @@ use plnat_common::record::SweepReport;
 
 use crate::dataplane::PlaneError;
 
-/// Values that kernels are built with.
-const USUAL: [u32; 8] = [100, 128, 250, 256, 300, 512, 1000, 1024];
+/// Values of `CONFIG_HZ` on the machines that plnat runs on.
+const USUAL: [u32; 4] = [100, 250, 300, 1000];
 /// How long a first measurement takes; the second takes twice as long, and so on.
 const SPAN: Duration = Duration::from_millis(40);
 const ATTEMPTS: u32 = 4;
@@ -51,9 +51,9 @@ fn rate(from: &SweepReport, to: &SweepReport) -> f64 {
     to.jiffies.saturating_sub(from.jiffies) as f64 * 1e9 / nanoseconds as f64
 }
 
-/// The usual value within 1 % of an estimate: closer than any two of them are.
+/// The usual value within 5 % of an estimate. A reading comes late on a busy machine, but two of the values are never so close.
 fn usual(estimate: f64) -> Option<u32> {
-    USUAL.into_iter().find(|&hz| (estimate / f64::from(hz) - 1.0).abs() < 0.01)
+    USUAL.into_iter().find(|&hz| (estimate / f64::from(hz) - 1.0).abs() < 0.05)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::Options;
 use super::bpffs::BpfFs;
 use super::error::{OpenError, flat, kernel};
 use super::maps::Plain;
-use super::shape::{self, MAPS, Room, Shape};
+use super::shape::{self, MAPS, META, Room, Shape};
 use crate::dataplane::Capacity;
 
 static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/plnat.o"));
@@ -61,46 +61,15 @@ fn make(options: &Options, object: &[u8]) -> Result<Loaded, OpenError> {
         Room::Set(_, of) => Some(of(wanted)),
         Room::Fixed => None,
     };
-    let mut ebpf = create(object, &meta, options.trace, room, None)?;
+    let ebpf = create(object, &meta, options.trace, room, None)?;
     check(&ebpf)?;
-    write_meta(&mut ebpf, &meta)?;
     Ok(Loaded { ebpf, meta, capacity: *wanted, taken_over: false })
 }
 
 fn take_over(options: &Options, bpffs: &BpfFs, object: &[u8]) -> Result<Loaded, OpenError> {
     let maps = bpffs.maps();
-    let mut sizes = Vec::with_capacity(MAPS.len());
-    for shape in &MAPS {
-        let failed = |why| OpenError::Shape {
-            place: "the pinned map",
-            map: shape.name,
-            why,
-            advice: "run the plnatd that made it, or end its sessions with `plnatd --reset-dataplane`",
-        };
-        let map = MapData::from_pin(maps.join(shape.name)).map_err(|error| failed(full_text(error)))?;
-        let info = map.info().map_err(|error| failed(full_text(error)))?;
-        shape.check(&info).map_err(failed)?;
-        sizes.push((shape.name, info.max_entries()));
-    }
-    let size = |name: &str| sizes.iter().find(|(map, _)| *map == name).map_or(0, |&(_, size)| size);
-    let capacity = shape::capacity(size);
-    for shape in &MAPS {
-        if let Room::Set(_, of) = shape.room
-            && of(&capacity) != size(shape.name)
-        {
-            return Err(OpenError::Shape {
-                place: "the pinned map",
-                map: shape.name,
-                why: format!(
-                    "it holds {} records and {} go with the other maps",
-                    size(shape.name),
-                    of(&capacity)
-                ),
-                advice: "end its sessions with `plnatd --reset-dataplane`",
-            });
-        }
-    }
-    let meta = read_meta(&maps.join("META"))?;
+    pinned_size(&maps, &META)?;
+    let meta = read_meta(&maps)?;
     if meta.abi != ABI_VERSION {
         return Err(OpenError::OtherLayout { path: bpffs.path().to_owned(), found: meta.abi.to_string() });
     }
@@ -111,6 +80,24 @@ fn take_over(options: &Options, bpffs: &BpfFs, object: &[u8]) -> Result<Loaded, 
             found: number(meta.store),
             own: number(options.store),
         });
+    }
+    let mut sizes = Vec::with_capacity(MAPS.len());
+    for shape in &MAPS {
+        sizes.push((shape.name, pinned_size(&maps, shape)?));
+    }
+    let size = |name: &str| sizes.iter().find(|(map, _)| *map == name).map_or(0, |&(_, size)| size);
+    let capacity = shape::capacity(size);
+    for shape in &MAPS {
+        if let Room::Set(_, of) = shape.room
+            && of(&capacity) != size(shape.name)
+        {
+            let why =
+                format!("it holds {} records and {} go with the other maps", size(shape.name), of(&capacity));
+            return Err(unusable(shape, why));
+        }
+    }
+    if meta.lines != shape::lines(capacity.sessions) {
+        return Err(unusable(&META, format!("it says {} lines, which SESSIONS has not", meta.lines)));
     }
     if capacity != options.capacity {
         tracing::warn!(
@@ -190,29 +177,49 @@ fn full_text(error: impl Into<anyhow::Error>) -> String {
     flat(&error.into())
 }
 
-fn write_meta(ebpf: &mut Ebpf, meta: &Meta) -> Result<(), OpenError> {
-    let doing = "writing META";
-    let map = ebpf.map_mut("META").ok_or_else(|| kernel(doing, anyhow::anyhow!("no such map")))?;
-    let mut array: Array<_, Plain<Meta>> = Array::try_from(map).map_err(|error| kernel(doing, error))?;
-    Ok(array.set(0, Plain(*meta), 0).map_err(|error| kernel(doing, error))?)
+/// Number of records of a pinned map, once its shape was found to be right.
+fn pinned_size(maps: &Path, shape: &Shape) -> Result<u32, OpenError> {
+    let map = MapData::from_pin(maps.join(shape.name)).map_err(|error| unusable(shape, full_text(error)))?;
+    let info = map.info().map_err(|error| unusable(shape, full_text(error)))?;
+    shape.check(&info).map_err(|why| unusable(shape, why))?;
+    Ok(info.max_entries())
 }
 
-fn read_meta(pin: &Path) -> Result<Meta, OpenError> {
+fn unusable(shape: &Shape, why: String) -> OpenError {
+    OpenError::Shape {
+        place: "the pinned map",
+        map: shape.name,
+        why,
+        advice: "run the plnatd that made it, or end its sessions with `plnatd --reset-dataplane`",
+    }
+}
+
+fn pin_meta(meta: &Meta, pin: &Path) -> Result<(), OpenError> {
+    let make = || -> anyhow::Result<()> {
+        let mut array = Array::<_, Plain<Meta>>::create(1, 0)?;
+        array.set(0, Plain(*meta), 0)?;
+        Ok(array.pin(pin)?)
+    };
+    Ok(make().map_err(|error| kernel("making the map META", error))?)
+}
+
+fn read_meta(maps: &Path) -> Result<Meta, OpenError> {
     let read = || -> Result<Meta, aya::maps::MapError> {
-        let map = Map::from_map_data(MapData::from_pin(pin)?)?;
+        let map = Map::from_map_data(MapData::from_pin(maps.join(META.name))?)?;
         Ok(Array::<_, Plain<Meta>>::try_from(map)?.get(&0, 0)?.0)
     };
-    Ok(read().map_err(|error| kernel("reading META", error))?)
+    Ok(read().map_err(|error| kernel("reading the map META", error))?)
 }
 
 /// Pins all maps; they appear at their place all at once.
-pub(super) fn pin(ebpf: &Ebpf, bpffs: &BpfFs) -> Result<(), OpenError> {
+pub(super) fn pin(ebpf: &Ebpf, meta: &Meta, bpffs: &BpfFs) -> Result<(), OpenError> {
     let unfinished = bpffs.unfinished_maps();
     let failed = |doing| move |error| OpenError::file_system(doing, &bpffs.unfinished_maps(), error);
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).map_err(failed("cannot remove"))?;
     }
     fs::create_dir(&unfinished).map_err(failed("cannot make"))?;
+    pin_meta(meta, &unfinished.join(META.name))?;
     for shape in &MAPS {
         if let Some(map) = ebpf.map(shape.name) {
             map.pin(unfinished.join(shape.name))

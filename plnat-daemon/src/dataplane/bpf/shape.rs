@@ -67,8 +67,8 @@ const ENDPOINTS: Room = Room::Set("endpoints", |c| c.endpoints);
 const SERVICES: Room = Room::Set("services", |c| c.services);
 const RULES: Room = Room::Set("rules", |c| c.rules);
 
-/// All maps that outlive the daemon.
-pub(super) const MAPS: [Shape; 16] = [
+/// All maps of the object that outlive the daemon.
+pub(super) const MAPS: [Shape; 15] = [
     array("INTERFACES", size_of::<Interface>(), INTERFACES),
     // aya chooses the size of the value by what the kernel can do.
     Shape { name: "DEVICES", kind: MapType::DevMap, key: 4, value: 0, flags: 0, room: INTERFACES },
@@ -82,7 +82,8 @@ pub(super) const MAPS: [Shape; 16] = [
     ),
     array("ENDPOINTS", size_of::<Endpoint>(), ENDPOINTS),
     array("SERVICES", size_of::<Service>(), SERVICES),
-    hash("RULE_INDEX", size_of::<RuleKey>(), 4, RULES),
+    // Twice, for the moment in which a rule's old and new port are both there.
+    hash("RULE_INDEX", size_of::<RuleKey>(), 4, Room::Set("rules", |c| c.rules.saturating_mul(2))),
     mapped("RULES", size_of::<Rule>(), RULES),
     array("BACKENDS", size_of::<Backend>(), Room::Set("backends", |c| c.backends)),
     array("MAGLEV", 4, Room::Set("maglev_entries", |c| c.maglev_entries)),
@@ -92,8 +93,10 @@ pub(super) const MAPS: [Shape; 16] = [
     counters("SERVICE_COUNTERS", SERVICES),
     array("PENDING_SEEN", 8, ENDPOINTS),
     Shape { name: "EVENTS", kind: MapType::RingBuf, key: 0, value: 0, flags: 0, room: Room::Fixed },
-    array("META", size_of::<Meta>(), Room::Fixed),
 ];
+
+/// What the daemon writes down about the maps, pinned beside them. No program reads it, so no object has it.
+pub(super) const META: Shape = array("META", size_of::<Meta>(), Room::Fixed);
 
 /// Lines of the table, the spare ones not counted.
 pub(super) const fn lines(sessions: u32) -> u32 {
