@@ -27,8 +27,11 @@ pub(super) struct Links {
 }
 
 impl Links {
+    /// The attachments whose interface is still there.
     pub(super) fn list(&self) -> Vec<Attachment> {
-        self.attached.values().cloned().collect()
+        let there =
+            |attached: &&Attachment| if_nametoindex(attached.interface.as_str()) == Ok(attached.index);
+        self.attached.values().filter(there).cloned().collect()
     }
 
     /// Puts `program` in the place of a predecessor's on every link that it left; packets meet either the one or the other.
@@ -61,7 +64,7 @@ impl Links {
         Ok(())
     }
 
-    /// Attaches the program; true when the interface was not attached before.
+    /// Attaches the program; the interface's index when it was not attached before.
     pub(super) fn attach(
         &mut self,
         bpffs: &BpfFs,
@@ -73,6 +76,7 @@ impl Links {
         })?;
         let pin = bpffs.link(interface);
         let doing = || format!("attaching to {interface}");
+        self.follow_name(bpffs, interface, index).map_err(|error| kernel(doing(), error))?;
         if let Some(link) = pinned(&pin).map_err(|error| kernel(doing(), error))? {
             if link.ifindex == index {
                 if !self.attached.contains_key(interface) {
@@ -103,6 +107,20 @@ impl Links {
         }
         self.note(interface, index, slow)?;
         Ok(Some(index))
+    }
+
+    /// An interface that was renamed while it was attached keeps its link under its new name.
+    fn follow_name(&mut self, bpffs: &BpfFs, interface: &str, index: u32) -> io::Result<()> {
+        let was = self
+            .attached
+            .values()
+            .find(|attached| attached.index == index && attached.interface != interface);
+        let Some(was) = was.map(|attached| attached.interface.clone()) else { return Ok(()) };
+        tracing::info!(was, is = interface, "the interface was renamed");
+        fs::rename(bpffs.link(&was), bpffs.link(interface))?;
+        // Noted anew by who attaches.
+        self.attached.remove(&was);
+        Ok(())
     }
 
     /// Detaches the program and removes the link.

@@ -4,21 +4,27 @@
 //! word by word, so a program may see one that is half new. Where that matters the order is chosen: `RULES` is
 //! written by single stores through a mapping, and an interface leaves `INTERFACES` before `DEVICES` and enters after it.
 
+mod counters;
+mod devices;
+mod entries;
+mod rules;
+mod slots;
+
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use aya::Ebpf;
-use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::Map;
 use bytemuck::{Pod, Zeroable};
-use plnat_common::reason::COLUMNS;
-use plnat_common::record::{
-    Address, AddressKey, Backend, Endpoint, Interface, PortBlock, Rule, RuleKey, Service,
-};
+use plnat_common::record::{Address, AddressKey, Backend, Endpoint, Interface, PortBlock, RuleKey, Service};
 
-use super::error::{kernel, map_errno};
-use super::mapping::{Access, Mapping};
-use super::raw;
+use self::counters::Counters;
+use self::devices::Devices;
+use self::entries::Entries;
+use self::rules::Rules;
+use self::slots::Slots;
+use super::error::kernel;
 use super::shape::{MAPS, Room};
 use crate::dataplane::{CounterRow, PlaneError};
 use crate::plan::{Records, Write};
@@ -31,9 +37,6 @@ pub(super) struct Plain<T>(pub(super) T);
 // SAFETY: bytemuck has proved that `T` has no padding and that any bytes are a `T`, which is what aya asks for; the
 // wrapper adds nothing to its layout.
 unsafe impl<T: Pod> aya::Pod for Plain<T> {}
-
-/// Elements that one system call reads.
-const CHUNK: usize = 4096;
 
 /// All maps that the daemon writes, and the counters.
 pub(super) struct Maps {
@@ -186,206 +189,5 @@ fn full(map: &'static str, capacity: u32, wanted: u32) -> PlaneError {
             Some(Room::Set(setting, _)) => setting,
             _ => "",
         },
-    }
-}
-
-/// An array of records.
-struct Slots<T: Pod> {
-    name: &'static str,
-    array: Array<MapData, Plain<T>>,
-    fd: OwnedFd,
-}
-
-impl<T: Pod + PartialEq> Slots<T> {
-    fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Self, PlaneError> {
-        let (map, fd) = take(ebpf, name)?;
-        let array = Array::try_from(map).map_err(|error| kernel(format!("taking the map {name}"), error))?;
-        Ok(Self { name, array, fd })
-    }
-
-    fn room_for(&self, slot: u32) -> Result<(), PlaneError> {
-        self.room_for_range(slot, 1)
-    }
-
-    fn room_for_range(&self, first: u32, count: usize) -> Result<(), PlaneError> {
-        let capacity = self.array.len();
-        let end = u64::from(first) + count as u64;
-        if end <= u64::from(capacity) {
-            return Ok(());
-        }
-        Err(full(self.name, capacity, u32::try_from(end - 1).unwrap_or(u32::MAX)))
-    }
-
-    fn set(&mut self, slot: u32, record: &T) -> Result<(), PlaneError> {
-        self.room_for(slot)?;
-        self.array
-            .set(slot, Plain(*record), 0)
-            .map_err(|error| kernel(format!("writing {}[{slot}]", self.name), error))
-    }
-
-    fn set_range(&mut self, first: u32, records: &[T]) -> Result<(), PlaneError> {
-        self.room_for_range(first, records.len())?;
-        raw::write_range(self.fd.as_fd(), first, records).map_err(|error| {
-            kernel(format!("writing {} records of {} from {first} on", records.len(), self.name), error)
-        })
-    }
-
-    fn one(&self, slot: u32) -> Result<T, PlaneError> {
-        self.array
-            .get(&slot, 0)
-            .map(|Plain(record)| record)
-            .map_err(|error| kernel(format!("reading {}[{slot}]", self.name), error))
-    }
-
-    fn read(&self, first: u32, into: &mut [T]) -> Result<(), PlaneError> {
-        raw::read_range(self.fd.as_fd(), first, into)
-            .map_err(|error| kernel(format!("reading {} from {first} on", self.name), error))
-    }
-
-    /// All records that are not zero.
-    fn all(&self) -> Result<BTreeMap<u32, T>, PlaneError> {
-        let mut records = BTreeMap::new();
-        let mut chunk: Vec<T> = std::iter::repeat_n(T::zeroed(), CHUNK).collect();
-        let mut first = 0;
-        while first < self.array.len() {
-            let count = CHUNK.min((self.array.len() - first) as usize);
-            self.read(first, &mut chunk[..count])?;
-            let some = (first..).zip(&chunk[..count]).filter(|(_, record)| **record != T::zeroed());
-            records.extend(some.map(|(slot, record)| (slot, *record)));
-            first += count as u32;
-        }
-        Ok(records)
-    }
-}
-
-/// `RULES`: two words a rule, each written by one store.
-struct Rules {
-    slots: Slots<Rule>,
-    words: Mapping,
-}
-
-impl Rules {
-    const WORDS: usize = size_of::<Rule>() / 8;
-
-    fn take(ebpf: &mut Ebpf) -> Result<Self, PlaneError> {
-        let slots = Slots::<Rule>::take(ebpf, "RULES")?;
-        let words = Mapping::new(slots.fd.as_fd(), slots.array.len() as usize * Self::WORDS, Access::Write)
-            .map_err(|error| kernel("mapping RULES", error))?;
-        Ok(Self { slots, words })
-    }
-
-    fn set(&mut self, slot: u32, rule: Option<&Rule>) -> Result<(), PlaneError> {
-        self.slots.room_for(slot)?;
-        let [table, rest]: [u64; Self::WORDS] = bytemuck::cast(rule.copied().unwrap_or_default());
-        let at = slot as usize * Self::WORDS;
-        // A rule appears with its table and disappears with it: no packet is spread over a table in another rule's way.
-        let stored = match rule {
-            Some(_) => self.words.store(at + 1, rest) && self.words.store(at, table),
-            None => self.words.store(at, table) && self.words.store(at + 1, rest),
-        };
-        if stored { Ok(()) } else { Err(full("RULES", self.slots.array.len(), slot)) }
-    }
-}
-
-/// A hash of records.
-struct Entries<K: Pod, V: Pod> {
-    name: &'static str,
-    hash: HashMap<MapData, Plain<K>, Plain<V>>,
-    capacity: u32,
-}
-
-impl<K: Pod + Ord, V: Pod> Entries<K, V> {
-    fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Self, PlaneError> {
-        let doing = || format!("taking the map {name}");
-        let (map, _) = take(ebpf, name)?;
-        let capacity = match &map {
-            Map::HashMap(data) => data.info().map_err(|error| kernel(doing(), error))?.max_entries(),
-            _ => 0,
-        };
-        Ok(Self { name, hash: HashMap::try_from(map).map_err(|error| kernel(doing(), error))?, capacity })
-    }
-
-    fn set(&mut self, key: &K, record: Option<&V>) -> Result<(), PlaneError> {
-        let (name, capacity) = (self.name, self.capacity);
-        match record {
-            Some(record) => {
-                self.hash.insert(Plain(*key), Plain(*record), 0).map_err(|error| match map_errno(&error) {
-                    Some(libc::E2BIG | libc::ENOMEM) => full(name, capacity, capacity.saturating_add(1)),
-                    _ => kernel(format!("writing to {name}"), error),
-                })
-            }
-            None => match self.hash.remove(&Plain(*key)) {
-                Err(MapError::KeyNotFound) => Ok(()),
-                Err(error) if map_errno(&error) == Some(libc::ENOENT) => Ok(()),
-                other => other.map_err(|error| kernel(format!("removing from {name}"), error)),
-            },
-        }
-    }
-
-    fn all(&self) -> Result<BTreeMap<K, V>, PlaneError> {
-        self.hash
-            .iter()
-            .map(|entry| entry.map(|(Plain(key), Plain(record))| (key, record)))
-            .collect::<Result<_, _>>()
-            .map_err(|error| kernel(format!("reading {}", self.name), error))
-    }
-}
-
-/// `DEVICES`: an interface redirects to itself by its index.
-struct Devices {
-    map: DevMap<MapData>,
-    fd: OwnedFd,
-}
-
-impl Devices {
-    fn take(ebpf: &mut Ebpf) -> Result<Self, PlaneError> {
-        let (map, fd) = take(ebpf, "DEVICES")?;
-        let map = DevMap::try_from(map).map_err(|error| kernel("taking the map DEVICES", error))?;
-        Ok(Self { map, fd })
-    }
-
-    fn add(&mut self, index: u32) -> Result<(), PlaneError> {
-        self.map.set(index, index, None, 0).map_err(|error| {
-            kernel(format!("entering interface {index} into DEVICES (is it still there?)"), error)
-        })
-    }
-
-    fn remove(&mut self, index: u32) -> Result<(), PlaneError> {
-        raw::delete(self.fd.as_fd(), index)
-            .map_err(|error| kernel(format!("removing interface {index} from DEVICES"), error))
-    }
-
-    fn contains(&self, index: u32) -> bool {
-        self.map.get(index, 0).is_ok_and(|device| device.if_index == index)
-    }
-}
-
-/// Counters of every CPU.
-struct Counters {
-    name: &'static str,
-    rows: PerCpuArray<MapData, CounterRow>,
-}
-
-impl Counters {
-    fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Self, PlaneError> {
-        let (map, _) = take(ebpf, name)?;
-        let rows =
-            PerCpuArray::try_from(map).map_err(|error| kernel(format!("taking the map {name}"), error))?;
-        Ok(Self { name, rows })
-    }
-
-    fn row(&self, at: u32) -> Result<CounterRow, PlaneError> {
-        if at >= self.rows.len() {
-            return Err(full(self.name, self.rows.len(), at));
-        }
-        let cpus =
-            self.rows.get(&at, 0).map_err(|error| kernel(format!("reading {}[{at}]", self.name), error))?;
-        let mut sum = [0; COLUMNS];
-        for cpu in cpus.iter() {
-            sum.iter_mut()
-                .zip(cpu)
-                .for_each(|(sum, count): (&mut u64, &u64)| *sum = sum.wrapping_add(*count));
-        }
-        Ok(sum)
     }
 }
