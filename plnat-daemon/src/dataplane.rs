@@ -1,5 +1,7 @@
 //! The door to the kernel: a trait, because the control tests run on a plane in memory and on one that fails.
 
+pub mod bpf;
+
 use plnat_common::reason::COLUMNS;
 use plnat_common::record::{Event, Line, SweepReport, SweepRequest};
 
@@ -95,6 +97,31 @@ pub struct PortUse {
     pub resting: u32,
 }
 
+/// How the program is attached to an interface.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Attachment {
+    /// Name of the interface.
+    pub interface: String,
+    /// Its index.
+    pub index: u32,
+    /// Where in the kernel the program runs.
+    pub mode: AttachMode,
+    /// The kernel's number of the program.
+    pub program: u32,
+    /// What an operator should know or change, as sentences.
+    pub warnings: Vec<String>,
+}
+
+/// Where in the kernel the program runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttachMode {
+    /// In the interface's driver.
+    Native,
+    /// Behind the driver, on packets that already have a socket buffer: slower.
+    Generic,
+}
+
 /// A data plane. Blocking calls; the run loop keeps it on a thread of its own.
 pub trait DataPlane: Send {
     /// Capacity of the maps as they are, which may differ from the configuration after a take-over.
@@ -114,6 +141,16 @@ pub trait DataPlane: Send {
 
     /// Detaches it. Idempotent.
     fn detach(&mut self, interface: &str) -> Result<(), PlaneError>;
+
+    /// What the program is attached to. A plane without interfaces has none.
+    fn attachments(&self) -> Vec<Attachment> {
+        Vec::new()
+    }
+
+    /// Jiffies in a second, the unit of the times in a [`SweepRequest`].
+    fn jiffies_per_second(&self) -> u32 {
+        1000
+    }
 
     /// Sweeps a stripe of sessions or of port blocks.
     fn sweep(&mut self, request: SweepRequest) -> Result<SweepReport, PlaneError>;

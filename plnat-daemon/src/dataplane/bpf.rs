@@ -1,0 +1,247 @@
+//! The data plane in the kernel. The only module that knows aya.
+//!
+//! Maps and links are pinned in a BPF file system of our own, so that packets go on while no daemon runs; a daemon that
+//! starts finds them, compares their shapes with its own records, and puts its program in the old one's place. `unsafe` is in
+//! `raw`, `mapping` and one line of `maps`.
+
+mod bpffs;
+mod clock;
+mod error;
+mod links;
+mod mapping;
+mod maps;
+mod object;
+mod raw;
+mod sessions;
+mod shape;
+mod trace;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use aya::Ebpf;
+use aya::maps::{MapData, RingBuf};
+use aya::programs::{TestRun, TestRunOptions, Xdp};
+use bytemuck::Zeroable;
+use plnat_common::record::{Event, Meta, SweepReport, SweepRequest, sweep_mode};
+use tracing::level_filters::LevelFilter;
+
+use self::bpffs::BpfFs;
+pub use self::bpffs::reset;
+pub use self::error::OpenError;
+use self::error::kernel;
+use self::links::Links;
+use self::maps::Maps;
+use self::sessions::Tables;
+use self::trace::Trace;
+use super::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session};
+use crate::plan::{Records, Write};
+
+/// Name of the data path's program.
+const DATA_PATH: &str = "plnat";
+/// Name of the program that frees sessions.
+const SWEEP: &str = "plnat_sweep";
+/// What [`SWEEP`] returns when it is done (`XDP_PASS`).
+const DONE: u32 = 2;
+
+/// What a data plane is opened with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A kernel object to load instead of the one in this program.
+    pub object: Option<PathBuf>,
+    /// Directory of the BPF file system: mounted there if there is none, for example `/run/plnat/bpf`.
+    pub bpffs: PathBuf,
+    /// How many records new maps hold; a predecessor's keep their own size.
+    pub capacity: Capacity,
+    /// Which records about single packets the program makes; fixed at load, and the code of the others is gone.
+    pub trace: LevelFilter,
+    /// Identity of the store that gives out the slots; a predecessor's maps are taken over only if it is theirs.
+    pub store: [u64; 2],
+    /// Fresh secret for new maps; a predecessor's keep their own.
+    pub seed: [u64; 2],
+}
+
+/// The data plane in the kernel.
+pub struct BpfPlane {
+    ebpf: Ebpf,
+    bpffs: BpfFs,
+    maps: Maps,
+    tables: Tables,
+    links: Links,
+    events: RingBuf<MapData>,
+    trace: Option<Trace>,
+    meta: Meta,
+    capacity: Capacity,
+    taken_over: bool,
+    hz: u32,
+}
+
+impl BpfPlane {
+    /// Loads the programs with new maps, or with those that a predecessor left pinned, whose program is replaced on all its
+    /// interfaces without losing a packet.
+    ///
+    /// # Errors
+    /// When the kernel refuses (the error says what is missing), when another daemon uses the maps, or when the
+    /// pinned maps are not this daemon's: another layout or another store.
+    pub fn open(options: &Options) -> Result<Self, OpenError> {
+        let bpffs = BpfFs::open(&options.bpffs)?;
+        let object::Loaded { mut ebpf, meta, capacity, taken_over } = object::load(options, &bpffs)?;
+        for name in [DATA_PATH, SWEEP] {
+            program(&mut ebpf, name)?
+                .load()
+                .map_err(|error| kernel(format!("loading the program {name}"), error))?;
+        }
+        let hz = clock::calibrate(|| sweep(&mut ebpf, clock_request()))?;
+        if !taken_over {
+            // Only now: an object that the kernel refuses leaves no maps behind.
+            object::pin(&ebpf, &meta, &bpffs)?;
+        }
+        let tables = Tables::map(&ebpf, shape::all_lines(meta.lines), capacity.port_blocks)?;
+        let maps = Maps::take(&mut ebpf)?;
+        let doing = "opening the events' ring buffer";
+        let events = ebpf.take_map("EVENTS").ok_or_else(|| kernel(doing, anyhow::anyhow!("no such map")))?;
+        let events = RingBuf::try_from(events).map_err(|error| kernel(doing, error))?;
+        let trace = match options.trace {
+            LevelFilter::OFF => None,
+            _ => Some(Trace::open(&mut ebpf)?),
+        };
+        let mut links = Links::default();
+        links.adopt(&bpffs, program(&mut ebpf, DATA_PATH)?)?;
+        Ok(Self { ebpf, bpffs, maps, tables, links, events, trace, meta, capacity, taken_over, hz })
+    }
+
+    /// True when a predecessor's maps were taken over.
+    pub fn taken_over(&self) -> bool {
+        self.taken_over
+    }
+
+    /// A descriptor that is readable when events wait; to be waited on by another thread than the plane's.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn event_fd(&self) -> io::Result<OwnedFd> {
+        self.events.as_fd().try_clone_to_owned()
+    }
+
+    /// As [`Self::event_fd`] for records about single packets, which [`DataPlane::events`] hands to `tracing` (target
+    /// `plnat::packet`); `None` when none are made.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn trace_fd(&self) -> io::Result<Option<OwnedFd>> {
+        self.trace.as_ref().map(Trace::fd).transpose()
+    }
+}
+
+impl DataPlane for BpfPlane {
+    fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    fn seed(&self) -> [u64; 2] {
+        self.meta.seed
+    }
+
+    fn installed(&mut self) -> Result<Records, PlaneError> {
+        self.maps.installed()
+    }
+
+    fn write(&mut self, write: &Write) -> Result<(), PlaneError> {
+        self.maps.write(write)
+    }
+
+    fn attach(&mut self, interface: &str) -> Result<(), PlaneError> {
+        let data_path = program(&mut self.ebpf, DATA_PATH)?;
+        match self.links.attach(&self.bpffs, data_path, interface)? {
+            Some(index) => self.maps.restore_device(index),
+            None => Ok(()),
+        }
+    }
+
+    fn detach(&mut self, interface: &str) -> Result<(), PlaneError> {
+        self.links.detach(&self.bpffs, interface)
+    }
+
+    fn attachments(&self) -> Vec<Attachment> {
+        self.links.list()
+    }
+
+    fn jiffies_per_second(&self) -> u32 {
+        self.hz
+    }
+
+    fn sweep(&mut self, request: SweepRequest) -> Result<SweepReport, PlaneError> {
+        sweep(&mut self.ebpf, request)
+    }
+
+    fn sessions(&mut self, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
+        let now = sweep(&mut self.ebpf, clock_request())?.jiffies as u32;
+        self.tables.each(now, self.hz, each);
+        Ok(())
+    }
+
+    fn port_use(&mut self, block: u32) -> Result<PortUse, PlaneError> {
+        self.tables.port_use(block)
+    }
+
+    fn link_counters(&mut self, link: u32) -> Result<CounterRow, PlaneError> {
+        self.maps.link_counters(link)
+    }
+
+    fn service_counters(&mut self, slot: u32) -> Result<CounterRow, PlaneError> {
+        self.maps.service_counters(slot)
+    }
+
+    fn events(&mut self, each: &mut dyn FnMut(Event)) -> Result<(), PlaneError> {
+        if let Some(trace) = &mut self.trace {
+            trace.forward();
+        }
+        while let Some(item) = self.events.next() {
+            match bytemuck::try_pod_read_unaligned(&item) {
+                Ok(event) => each(event),
+                Err(_) => {
+                    tracing::error!(bytes = item.len(), "an event of another size was dropped; please report")
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A request that frees nothing and tells the kernel's clocks.
+fn clock_request() -> SweepRequest {
+    SweepRequest { mode: sweep_mode::SESSIONS, ..SweepRequest::default() }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, PlaneError> {
+    let missing =
+        || kernel(format!("looking for the program {name}"), anyhow::anyhow!("the object has none"));
+    ebpf.program_mut(name)
+        .ok_or_else(missing)?
+        .try_into()
+        .map_err(|error| kernel(format!("looking for the program {name}"), anyhow::Error::new(error)))
+}
+
+/// Runs the sweep on a made-up packet: the request, and room for the report.
+fn sweep(ebpf: &mut Ebpf, request: SweepRequest) -> Result<SweepReport, PlaneError> {
+    let doing = || format!("sweeping {} from {} on", request.count, request.first);
+    let mut packet = [[0u8; 32]; 2];
+    packet[0] = bytemuck::cast(request);
+    let mut answer = [SweepReport::zeroed(); 2];
+    let run = program(ebpf, SWEEP)?
+        .test_run(TestRunOptions {
+            data_in: Some(packet.as_flattened()),
+            data_out: Some(bytemuck::cast_slice_mut(&mut answer)),
+            ..TestRunOptions::default()
+        })
+        .map_err(|error| kernel(doing(), error))?;
+    if run.return_value != DONE || run.data_size_out as usize != size_of_val(&packet) {
+        return Err(kernel(
+            doing(),
+            anyhow::anyhow!("the program gave up (answer {}, {} bytes)", run.return_value, run.data_size_out),
+        ));
+    }
+    let [_, report] = answer;
+    Ok(report)
+}
