@@ -5,4 +5,5 @@
 
 pub mod dataplane;
 pub mod intent;
+pub mod model;
 pub mod plan;
