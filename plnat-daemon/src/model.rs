@@ -208,3 +208,6 @@ pub enum DecisionError {
     #[error("{0}")]
     Illegal(Why),
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,9 +64,9 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Identity towards the data plane. The address is part of it, so that sessions to a former address end.
+    /// Identity towards the data plane: the connection's GUID.
     pub(super) fn key(&self) -> String {
-        format!("{}@{}", self.connection.guid, self.address)
+        self.connection.guid.to_string()
     }
 
     /// `<endpoint>.<guid>`.

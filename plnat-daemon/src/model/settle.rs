@@ -146,6 +146,7 @@ impl Settling<'_> {
         }
         if let (Some(from), Some(to)) = (network(self.old, old), network(&self.out.next, new))
             && from != to
+            && self.out.next.networks.contains_key(&to)
         {
             let (from, to) = (from.short(), to.short());
             refuse(field!["load_balancer"], Why::Immutable { what: "the network", kind, from, to });

@@ -150,7 +150,7 @@ impl Why {
             }
             Self::NoSuch { near: Some(near), .. } => format!("did you mean `{near}`?"),
             Self::NoSuch { what, near: None, .. } => {
-                format!("no {} is there to be named; add one", words(what))
+                format!("name a {} that exists, or add this one", words(what))
             }
             Self::HostBits { prefix } => format!("write `{}`", prefix.trunc()),
             Self::PrefixLength { .. } => "write a prefix from /1 to /29".to_owned(),
