@@ -3,7 +3,9 @@
 //! Data goes one way: configuration and requests into [`model`], its [`intent`] and what the machine's network
 //! looks like into [`plan`], the difference of records into [`dataplane`]. The model and the planner do no I/O.
 
+pub mod config;
 pub mod dataplane;
 pub mod intent;
 pub mod netlink;
+pub mod model;
 pub mod plan;

@@ -1,0 +1,114 @@
+//! `[[private_link_service]]` and `[[private_endpoint]]`.
+
+use std::collections::BTreeSet;
+
+use toml::de::DeValue;
+
+use super::gateway::Gateway;
+use super::load_balancer::resolve;
+use super::network::read_head;
+use super::resolve::{Names, subnet};
+use super::section::{Section, kind};
+use super::value::{Complaint, address, name, text, truth};
+use crate::model::{Audience, EndpointSpec, Kind, Name, NatSpec, ServiceRef, ServiceSpec};
+
+pub(super) fn read_service(section: &Section<'_>, names: &Names, gateway: &Gateway) -> Option<ServiceSpec> {
+    let head = read_head(section, Kind::PrivateLinkService, gateway);
+    let load_balancer = section.required("load_balancer", "\"web\"", text);
+    let frontends = section.list("frontends", "[\"web\"]", name);
+    let visibility = section.optional("visibility", audience).unwrap_or_default();
+    let auto_approval = section.optional("auto_approval", audience).unwrap_or_default();
+    let fqdns = section.list("fqdns", "[\"web.example.com\"]", text);
+    let nat_ip = read_nat_ips(section);
+    let (id, location) = head?;
+    let load_balancer = resolve(section, "load_balancer", names, Kind::LoadBalancer, &load_balancer?, &id)?;
+    Some(ServiceSpec { id, location, load_balancer, frontends, nat_ip, visibility, auto_approval, fqdns })
+}
+
+/// An address without a name is called after itself, and one that is to be taken after its place among those.
+fn read_nat_ips(section: &Section<'_>) -> Vec<NatSpec> {
+    let taken = std::cell::Cell::new(0);
+    section.build("nat_ip", |section| {
+        let named = section.optional("name", name);
+        let subnet = section.required("subnet", "\"nat\"", name);
+        let private_ip_address = section.optional("private_ip_address", address);
+        let plain = private_ip_address.map_or_else(
+            || {
+                taken.set(taken.get() + 1);
+                format!("dynamic-{}", taken.get())
+            },
+            |address| address.to_string(),
+        );
+        Some(NatSpec { name: named.or_else(|| plain.parse().ok())?, subnet: subnet?, private_ip_address })
+    })
+}
+
+pub(super) fn read_endpoint(section: &Section<'_>, names: &Names, gateway: &Gateway) -> Option<EndpointSpec> {
+    let head = read_head(section, Kind::PrivateEndpoint, gateway);
+    let place = section.required("subnet", "\"contoso/endpoints\"", subnet);
+    let private_ip_address = section.optional("private_ip_address", address);
+    let service = section.required("private_link_service", "\"web\"", text);
+    let manual = section.optional("manual", truth);
+    let request_message = section.optional("request_message", text).unwrap_or_default();
+    let (id, location) = head?;
+    let (network, subnet) = place?;
+    let network = resolve(section, "subnet", names, Kind::VirtualNetwork, &network, &id)?;
+    let service = service?;
+    let folded = service.to_ascii_lowercase();
+    let private_link_service = if folded.ends_with(ServiceRef::ALIAS_SUFFIX) {
+        ServiceRef::Alias(folded)
+    } else {
+        let kind = Kind::PrivateLinkService;
+        ServiceRef::Id(resolve(section, "private_link_service", names, kind, &service, &id)?)
+    };
+    let manual = manual.unwrap_or(matches!(private_link_service, ServiceRef::Alias(_)));
+    Some(EndpointSpec {
+        id,
+        location,
+        network,
+        subnet,
+        private_ip_address,
+        private_link_service,
+        manual,
+        request_message,
+    })
+}
+
+fn audience(value: &DeValue<'_>) -> Result<Audience, Complaint> {
+    let help = || "write \"*\", or a list of subscriptions like [\"contoso\", \"fabrikam\"]".to_owned();
+    match value {
+        DeValue::String(text) if text == "*" => Ok(Audience::Everybody),
+        DeValue::Array(items) => {
+            let mut subscriptions = BTreeSet::new();
+            let mut everybody = false;
+            for item in items {
+                match item.get_ref() {
+                    DeValue::String(text) if text == "*" => everybody = true,
+                    other => {
+                        let name: Name = name(other)?;
+                        if !subscriptions.insert(name.clone()) {
+                            return Err((
+                                format!("`{name}` is in the list twice"),
+                                "remove one of them".to_owned(),
+                            ));
+                        }
+                    }
+                }
+            }
+            match (everybody, subscriptions.is_empty()) {
+                (true, true) => Ok(Audience::Everybody),
+                (true, false) => {
+                    let message =
+                        "`*` stands for all subscriptions, and others are listed beside it".to_owned();
+                    Err((message, "write \"*\" alone, or leave it out".to_owned()))
+                }
+                (false, true) => Ok(Audience::Nobody),
+                (false, false) => Ok(Audience::Only(subscriptions)),
+            }
+        }
+        DeValue::String(text) => {
+            Err((format!("`{text}` is no list of subscriptions"), format!("write [\"{text}\"]")))
+        }
+        other => Err((format!("expected a list of subscriptions, found {}", kind(other)), help())),
+    }
+}

@@ -1,0 +1,170 @@
+//! Everything that outlives the process, as rows of a key and a JSON value: one for each resource, link and probe
+//! verdict, so that a store writes only what changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Model;
+use super::endpoint::Endpoint;
+use super::health::ProbeTarget;
+use super::load_balancer::LoadBalancer;
+use super::network::{Link, Network};
+use super::resource::{Kind, ResourceId};
+use super::service::Service;
+
+/// Key of the row that holds the last link identifier.
+const LAST_LINK_IDENTIFIER: &str = "counter/link_identifier";
+
+/// A model from durable rows, and the rows that are no part of it.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// What the good rows say.
+    pub model: Model,
+    /// Rows that could not be used. What they held will be made anew, with other GUIDs and without the decisions:
+    /// whoever goes on with the model should have been asked.
+    pub damaged: Vec<Damage>,
+}
+
+/// A row that could not be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("row `{row}`: {problem}")]
+pub struct Damage {
+    /// Key of the row.
+    pub row: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl Model {
+    /// The model as rows. Equal models give equal rows.
+    pub fn durable_rows(&self) -> BTreeMap<String, String> {
+        let mut rows = BTreeMap::new();
+        self.networks.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
+        self.links.iter().for_each(|(interface, it)| put(&mut rows, link_row(interface), it));
+        self.load_balancers.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
+        self.services.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
+        self.endpoints.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
+        self.health
+            .iter()
+            .for_each(|(target, healthy)| put(&mut rows, health_row(target), &(target, healthy)));
+        if self.last_link_identifier > 0 {
+            put(&mut rows, LAST_LINK_IDENTIFIER.to_owned(), &self.last_link_identifier);
+        }
+        rows
+    }
+
+    /// The model that gave these rows.
+    pub fn restore(rows: &BTreeMap<String, String>) -> Restored {
+        let mut restored = Restored::default();
+        let mut seen = Seen::default();
+        for (row, json) in rows {
+            if let Err(problem) = restored.model.read(row, json, &mut seen) {
+                restored.damaged.push(Damage { row: row.clone(), problem });
+            }
+        }
+        let model = &mut restored.model;
+        let highest = model.endpoints.values().map(|endpoint| endpoint.connection.link_identifier).max();
+        model.last_link_identifier = model.last_link_identifier.max(highest.unwrap_or(0));
+        restored
+    }
+
+    fn read(&mut self, row: &str, json: &str, seen: &mut Seen) -> Result<(), String> {
+        let table = row.split('/').next().unwrap_or_default();
+        match (table, Kind::ALL.into_iter().find(|kind| kind.table() == table)) {
+            (_, Some(Kind::VirtualNetwork)) => {
+                let network: Network = parse(json)?;
+                seen.once("network id", network.id)?;
+                keep(&mut self.networks, row, network.spec.id.clone(), Kind::VirtualNetwork, network)
+            }
+            (_, Some(Kind::LoadBalancer)) => {
+                let it: LoadBalancer = parse(json)?;
+                keep(&mut self.load_balancers, row, it.spec.id.clone(), Kind::LoadBalancer, it)
+            }
+            (_, Some(Kind::PrivateLinkService)) => {
+                let service: Service = parse(json)?;
+                seen.once("GUID", service.guid)?;
+                keep(&mut self.services, row, service.spec.id.clone(), Kind::PrivateLinkService, service)
+            }
+            (_, Some(Kind::PrivateEndpoint)) => {
+                let endpoint: Endpoint = parse(json)?;
+                seen.once("GUID", endpoint.connection.guid)?;
+                seen.once("link identifier", endpoint.connection.link_identifier)?;
+                keep(&mut self.endpoints, row, endpoint.spec.id.clone(), Kind::PrivateEndpoint, endpoint)
+            }
+            ("link", None) => {
+                let link: Link = parse(json)?;
+                belongs(row, &link_row(&link.spec.interface))?;
+                seen.once("link id", link.id)?;
+                self.links.insert(link.spec.interface.clone(), link);
+                Ok(())
+            }
+            ("health", None) => {
+                let (target, healthy): (ProbeTarget, bool) = parse(json)?;
+                belongs(row, &health_row(&target))?;
+                self.health.insert(target, healthy);
+                Ok(())
+            }
+            _ if row == LAST_LINK_IDENTIFIER => {
+                self.last_link_identifier = parse(json)?;
+                Ok(())
+            }
+            _ => Err("no such row is known".to_owned()),
+        }
+    }
+}
+
+/// Numbers and GUIDs that may be there only once.
+#[derive(Default)]
+struct Seen(BTreeSet<(&'static str, String)>);
+
+impl Seen {
+    fn once(&mut self, what: &'static str, value: impl ToString) -> Result<(), String> {
+        let value = value.to_string();
+        if what.ends_with(" id") && value == "0" {
+            return Err(format!("{what} 0"));
+        }
+        let again = format!("{what} {value} belongs to another row");
+        if self.0.insert((what, value)) { Ok(()) } else { Err(again) }
+    }
+}
+
+fn put(rows: &mut BTreeMap<String, String>, row: String, value: &impl Serialize) {
+    // Strings, numbers, lists and maps with string keys: there is nothing that JSON could not hold.
+    if let Ok(json) = serde_json::to_string(value) {
+        rows.insert(row, json);
+    }
+}
+
+fn parse<T: DeserializeOwned>(json: &str) -> Result<T, String> {
+    serde_json::from_str(json).map_err(|error| error.to_string())
+}
+
+fn keep<T>(
+    into: &mut BTreeMap<ResourceId, T>,
+    row: &str,
+    id: ResourceId,
+    kind: Kind,
+    value: T,
+) -> Result<(), String> {
+    belongs(row, &id.row())?;
+    if id.kind != kind {
+        return Err(format!("holds a {}", id.kind));
+    }
+    into.insert(id, value);
+    Ok(())
+}
+
+fn belongs(row: &str, wanted: &str) -> Result<(), String> {
+    if row == wanted { Ok(()) } else { Err(format!("holds what belongs into row `{wanted}`")) }
+}
+
+fn link_row(interface: &str) -> String {
+    format!("link/{interface}")
+}
+
+fn health_row(target: &ProbeTarget) -> String {
+    let ProbeTarget { network, interval_seconds, threshold, .. } = target;
+    format!("health/{network}/{interval_seconds}/{threshold}/{}", target.describe())
+}
