@@ -20,7 +20,10 @@ mod records;
 mod slots;
 mod summary;
 mod tables;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use difference::region;
 pub use difference::{apply, difference, needs_sweep};
 pub use error::{PlanError, RowError};
 pub use ground::{Ground, GroundInterface, NextHop};
