@@ -118,7 +118,8 @@ impl DataPlane for MemoryPlane {
     fn installed(&mut self) -> Result<Records, PlaneError> {
         let mut records = self.records();
         // As from the kernel: of the array of tables only what rules name can be told apart.
-        let named: BTreeSet<u32> = records.rules.values().filter_map(region).map(|(first, _)| first).collect();
+        let named: BTreeSet<u32> =
+            records.rules.values().filter_map(region).map(|(first, _)| first).collect();
         records.tables.retain(|first, _| named.contains(first));
         Ok(records)
     }

@@ -129,13 +129,15 @@ impl Broken<'_> {
             let there = records.services.contains_key(&new.service);
             let may_lack = new.service == 0 && new.state != endpoint_state::APPROVED;
             self.unless(there || may_lack, || format!("endpoint {slot} names no service: {new:?}"));
-            let foreign = sessions.live().any(|s| s.forward.endpoint == slot && s.forward.scope.0 != new.link);
+            let foreign =
+                sessions.live().any(|s| s.forward.endpoint == slot && s.forward.scope.0 != new.link);
             let lives = new.state == endpoint_state::APPROVED;
             self.unless(!(lives && foreign), || format!("endpoint {slot} takes another one's sessions over"));
         }
         let old = records.endpoints.get(&slot);
         if old.is_some_and(|old| new.is_none_or(|new| new.link != old.link)) {
-            let named = records.addresses.values().any(|a| a.kind == address_kind::ENDPOINT && a.slot == slot);
+            let named =
+                records.addresses.values().any(|a| a.kind == address_kind::ENDPOINT && a.slot == slot);
             self.unless(!named, || format!("an address still names endpoint {slot}"));
         }
     }
@@ -164,7 +166,8 @@ impl Broken<'_> {
     }
 
     fn rule_index(&mut self, key: RuleKey, slot: u32) {
-        let there = self.records.rules.contains_key(&slot) && self.records.services.contains_key(&key.service);
+        let there =
+            self.records.rules.contains_key(&slot) && self.records.services.contains_key(&key.service);
         self.unless(there, || format!("{key:?} names what is not there: rule {slot}"));
     }
 
@@ -220,7 +223,9 @@ impl Broken<'_> {
         let reader = self.records.rules.iter().find(|(_, rule)| {
             region(rule).is_some_and(|(start, length)| start < end && first < start + length)
         });
-        self.unless(reader.is_none(), || format!("the table at {first} is written while {reader:?} reads it"));
+        self.unless(reader.is_none(), || {
+            format!("the table at {first} is written while {reader:?} reads it")
+        });
     }
 
     fn clear_block(&mut self, block: u32, holders: &BlockHolders, sessions: &Sessions) {

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plnat_common::net::{Ip4, Mac, MacPair, Port, Ports, Scope, TCP, UDP};
-use plnat_common::record::{Backend, Line, SweepRequest, backend_state, endpoint_state, sweep_mode, tcp_state};
+use plnat_common::net::{Ip4, Mac, MacPair, Port, Ports, TCP, UDP};
+use plnat_common::record::{AddressKey, Backend, Line, SweepRequest};
+use plnat_common::record::{address_kind, backend_state, endpoint_state, sweep_mode, tcp_state};
 
 use crate::dataplane::faulty::{Faults, FaultyPlane};
 use crate::dataplane::memory::MemoryPlane;
@@ -33,8 +34,8 @@ pub(super) struct Rig {
     /// Slot by row key's contents after the last plan.
     slots: BTreeMap<String, String>,
     needs_sweep: bool,
-    /// Set while a sweep is half done: its mark, and whether the first half had to free something.
-    sweeping: Option<u64>,
+    /// Set while a sweep is half done: its mark, and whether it was needed.
+    sweeping: Option<(u64, bool)>,
     complete: bool,
     names: BTreeMap<(Ip4, Ports, u32), Names>,
     next_client: u16,
@@ -71,13 +72,7 @@ impl Rig {
                 return Err(error);
             }
         };
-        for (key, value) in self.planner.changes() {
-            match value {
-                Some(value) => self.rows.insert(key, value),
-                None => self.rows.remove(&key),
-            };
-        }
-        assert_eq!(self.rows, self.planner.export(), "changes add up to the whole");
+        self.store();
         self.stays_the_same_when_planned_again(intent, ground, &wanted);
         self.keys_keep_their_slots();
         self.blocks_belong_to_their_tuples(&wanted);
@@ -88,6 +83,9 @@ impl Rig {
             self.needs_sweep |= needs_sweep(&self.installed, std::slice::from_ref(write));
             if self.plane.write(write).is_err() {
                 return Ok(false);
+            }
+            if let Write::Rule(slot, Some(rule)) = write {
+                assert_eq!(Some(rule), wanted.rules.get(slot), "no rule goes without its table");
             }
             apply(&mut self.installed, write);
             assert_eq!(self.memory.violations(), [""; 0], "after write {at} of {writes:#?}");
@@ -125,27 +123,23 @@ impl Rig {
             transitory: 60_000,
             ..SweepRequest::default()
         };
-        let mut plane = self.memory.clone();
+        let freed = |first| self.memory.clone().sweep(request(first)).unwrap().revoked;
         match self.sweeping.take() {
             None if self.complete => {
-                self.sweeping = Some(self.planner.installed());
-                let report = plane.sweep(request(0)).unwrap();
-                assert!(report.revoked == 0 || self.needs_sweep, "nobody said that sessions had to go");
+                let needed = std::mem::take(&mut self.needs_sweep);
+                assert!(freed(0) == 0 || needed, "nobody said that sessions had to go");
+                self.sweeping = Some((self.planner.installed(), needed));
                 false
             }
             None => false,
-            Some(mark) => {
-                let report = plane.sweep(request(half)).unwrap();
-                assert!(report.revoked == 0 || self.needs_sweep, "nobody said that sessions had to go");
-                // Held on: a change between the halves may have hit the first one.
+            Some((mark, needed)) => {
+                assert!(
+                    freed(half) == 0 || needed || self.needs_sweep,
+                    "nobody said that sessions had to go"
+                );
                 self.forget_ended_sessions();
                 let woke = self.planner.swept(mark);
-                for (key, value) in self.planner.changes() {
-                    match value {
-                        Some(value) => self.rows.insert(key, value),
-                        None => self.rows.remove(&key),
-                    };
-                }
+                self.store();
                 self.slots.clear();
                 woke
             }
@@ -154,7 +148,8 @@ impl Rig {
 
     /// A whole sweep.
     pub(super) fn sweep(&mut self) -> bool {
-        self.sweeping = None;
+        let given_up = self.sweeping.take();
+        self.needs_sweep |= given_up.is_some_and(|(_, needed)| needed);
         self.half_a_sweep();
         self.half_a_sweep()
     }
@@ -162,8 +157,12 @@ impl Rig {
     /// Installs and sweeps until nothing is left to do.
     pub(super) fn settle(&mut self, intent: &Intent, ground: &Ground) {
         for _ in 0..50 {
-            if self.install(intent, ground).unwrap() && !(self.planner.rests() && self.sweep()) {
-                return;
+            if !self.install(intent, ground).unwrap() {
+                continue;
+            }
+            let again = self.planner.rests() || self.needs_sweep;
+            if !again || !self.sweep() {
+                return self.sessions_are_still_asked_for();
             }
         }
         panic!("does not settle");
@@ -177,6 +176,11 @@ impl Rig {
                 continue;
             }
             let service = records.services[&endpoint.service];
+            let own = records
+                .addresses
+                .iter()
+                .find(|(_, address)| (address.kind, address.slot) == (address_kind::ENDPOINT, endpoint_slot));
+            let Some((&at, _)) = own else { continue };
             let rules = records.rule_index.iter().filter(|(key, _)| key.service == endpoint.service);
             for (key, rule) in rules {
                 let Some((first, _)) = region(&records.rules[rule]) else { continue };
@@ -187,7 +191,7 @@ impl Rig {
                     let protocols = if key.protocol == 0 { vec![TCP, UDP] } else { vec![key.protocol] };
                     for protocol in protocols {
                         let port = if key.port.0 == 0 { Port::new(80) } else { key.port };
-                        self.open(endpoint_slot, endpoint.link, slot, &backend, protocol, port, &service.nat);
+                        self.open(endpoint_slot, at, slot, &backend, protocol, port, &service.nat);
                     }
                 }
             }
@@ -198,7 +202,7 @@ impl Rig {
     fn open(
         &mut self,
         endpoint: u32,
-        link: u32,
+        at: AddressKey,
         slot: u32,
         backend: &Backend,
         protocol: u8,
@@ -226,7 +230,8 @@ impl Rig {
         macs.0[2] = block;
         self.next_client += 1;
         let forward = Line {
-            scope: Scope::link(link),
+            scope: at.scope,
+            destination: at.address,
             ports: Ports::new(Port::new(self.next_client), port),
             protocol,
             tcp: tcp_state::ESTABLISHED,
@@ -272,10 +277,43 @@ impl Rig {
         self.memory.clone().sessions(check).unwrap();
     }
 
+    /// What a sweep left goes where the records would send it today.
+    fn sessions_are_still_asked_for(&self) {
+        let records = self.memory.records();
+        let check = &mut |session: &Session| {
+            let line = &session.forward;
+            let endpoint = records.addresses[&AddressKey { scope: line.scope, address: line.destination }];
+            assert_eq!(endpoint.slot, line.endpoint);
+            let backend = records.backends[&line.way];
+            assert_eq!(backend.address, line.new_destination);
+            assert!(backend.port.0 == 0 || backend.port == line.new_ports.destination());
+            let index = if line.protocol == TCP { Backend::TCP } else { Backend::UDP };
+            assert_eq!(backend.blocks[index][line.nat_place as usize], line.block());
+        };
+        self.memory.clone().sessions(check).unwrap();
+    }
+
+    fn store(&mut self) {
+        for (key, value) in self.planner.changes() {
+            match value {
+                Some(value) => self.rows.insert(key, value),
+                None => self.rows.remove(&key),
+            };
+        }
+        assert_eq!(self.rows, self.planner.export(), "changes add up to the whole");
+    }
+
     fn forget_ended_sessions(&mut self) {
         let mut live = BTreeSet::new();
         self.memory.clone().sessions(&mut |session| _ = live.insert(id(&session.forward))).unwrap();
         self.names.retain(|id, _| live.contains(id));
+    }
+
+    /// The writes that would come next.
+    pub(super) fn writes(&mut self, intent: &Intent, ground: &Ground) -> Vec<Write> {
+        let wanted = self.planner.plan(intent, ground, SEED).unwrap();
+        self.store();
+        difference(&self.installed, &wanted, self.planner.fresh_blocks())
     }
 
     fn stays_the_same_when_planned_again(&self, intent: &Intent, ground: &Ground, wanted: &Records) {
@@ -329,13 +367,4 @@ impl Rig {
 
 fn id(line: &Line) -> (Ip4, Ports, u32) {
     (line.destination, line.ports, line.scope.0)
-}
-
-/// How often each kind of write is among `writes`, for rows that care about nothing else.
-pub(super) fn cleared(writes: &[Write]) -> Vec<u32> {
-    let blocks = writes.iter().filter_map(|write| match write {
-        Write::ClearBlock(block) => Some(*block),
-        _ => None,
-    });
-    blocks.collect()
 }

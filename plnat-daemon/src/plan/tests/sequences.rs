@@ -53,7 +53,6 @@ fn run(capacity: Capacity, mut genes: Vec<u8>, actions: Vec<Action>) {
         }
         rig.sessions_stand_on_what_they_stood_on();
     }
-    rig.faults.fraction(0);
 }
 
 fn install(rig: &mut Rig, genes: &[u8]) {
