@@ -152,3 +152,40 @@ impl<P: DataPlane> DataPlane for FaultyPlane<P> {
         self.plane.events(each)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::memory::MemoryPlane;
+
+    fn failures(seed: u64, per_mille: u32) -> Vec<usize> {
+        let faults = Faults::none(seed);
+        faults.fraction(per_mille);
+        let mut plane = FaultyPlane::new(MemoryPlane::new(Capacity::default(), [0; 2]), faults.clone());
+        let failed: Vec<usize> = (0..1000).filter(|_| plane.attach("eth0").is_err()).collect();
+        assert_eq!((faults.calls(), faults.failed()), (1000, failed.len() as u64));
+        failed
+    }
+
+    #[test]
+    fn the_same_seed_fails_the_same_calls_in_about_the_asked_fraction() {
+        for seed in [0, 1, 7, u64::MAX] {
+            let failed = failures(seed, 100);
+            assert_eq!(failed, failures(seed, 100));
+            assert!((60..140).contains(&failed.len()), "seed {seed}: {}", failed.len());
+        }
+        assert_ne!(failures(7, 100), failures(8, 100));
+        assert!(failures(7, 0).is_empty());
+        assert_eq!(failures(7, 1000).len(), 1000);
+    }
+
+    #[test]
+    fn the_nth_call_fails_and_reaches_nothing() {
+        let (memory, faults) = (MemoryPlane::new(Capacity::default(), [0; 2]), Faults::none(1));
+        let mut plane = FaultyPlane::new(memory.clone(), faults.clone());
+        faults.nth(2);
+        let done: Vec<bool> = ["a", "b", "c"].map(|name| plane.attach(name).is_ok()).into();
+        assert_eq!(done, [true, false, true]);
+        assert_eq!(memory.attached(), ["a".to_owned(), "c".to_owned()].into());
+    }
+}

@@ -185,3 +185,6 @@ impl DataPlane for MemoryPlane {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

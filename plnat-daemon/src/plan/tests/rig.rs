@@ -265,6 +265,12 @@ impl Rig {
         }
     }
 
+    pub(super) fn live_sessions(&self) -> usize {
+        let mut live = 0;
+        self.memory.clone().sessions(&mut |_| live += 1).unwrap();
+        live
+    }
+
     /// No slot that a session names was given to another, not even when the session is to end.
     pub(super) fn sessions_stand_on_what_they_stood_on(&self) {
         let check = &mut |session: &Session| {

@@ -7,7 +7,7 @@ use plnat_common::net::{Ip4, Mac, MacPair, Scope, TCP, UDP};
 use plnat_common::record::{self, AddressKey, Backend};
 use plnat_common::record::{address_kind, backend_state, endpoint_state, interface_flag};
 
-use crate::dataplane::Capacity;
+use crate::dataplane::{Capacity, DataPlane};
 use crate::intent::{ConnectionState, Distribution, Endpoint, Intent, Link, Member, MemberState};
 use crate::intent::{Protocol, Rule, Service};
 use crate::plan::{
@@ -159,15 +159,43 @@ fn losing_one_of_two_links_ends_the_sessions_of_that_link_alone() {
     assert_eq!(before.endpoints.len(), 2);
     intent.endpoints[0].links = vec![2];
     rig.settle(&intent, &ground);
+    assert_eq!(rig.live_sessions(), 2);
     let mut links = BTreeSet::new();
-    crate::dataplane::DataPlane::sessions(&mut rig.memory.clone(), &mut |session| {
-        links.insert(session.forward.scope);
-    })
-    .unwrap();
+    rig.memory.clone().sessions(&mut |session| _ = links.insert(session.forward.scope)).unwrap();
     assert_eq!(links, BTreeSet::from([Scope::link(2)]));
     let kept = rig.planner.endpoint_slots("contoso");
     assert_eq!(kept.len(), 1);
     assert_eq!(before.endpoints[&kept[0]], rig.memory.records().endpoints[&kept[0]]);
+}
+
+#[test]
+fn what_a_session_relies_on_ends_it_when_it_changes() {
+    type Change = fn(&mut Intent);
+    let rows: [(&str, Change); 6] = [
+        ("endpoint's address", |i| i.endpoints[0].address = Ipv4Addr::new(10, 0, 0, 6)),
+        ("endpoint's service", |i| {
+            let other = service("other", &[NAT2], i.services[0].rules.clone());
+            i.services.push(other);
+            i.endpoints[0].service = "other".into();
+        }),
+        ("endpoint's identity", |i| i.endpoints[0].key = "fabrikam".into()),
+        ("backend's port", |i| i.services[0].rules[0].backend_port = 9443),
+        ("rule's protocol", |i| i.services[0].rules[0].protocol = Protocol::Udp),
+        ("NAT address", |i| i.services[0].nat[0] = Some(NAT2)),
+    ];
+    for (what, change) in rows {
+        let (mut intent, ground) = simple();
+        let mut rig = rig();
+        rig.settle(&intent, &ground);
+        rig.open_sessions();
+        assert_eq!(rig.live_sessions(), 4, "two links, two backends");
+        rig.settle(&intent, &ground);
+        rig.sweep();
+        assert_eq!(rig.live_sessions(), 4, "a sweep alone ends none");
+        change(&mut intent);
+        rig.settle(&intent, &ground);
+        assert_eq!(rig.live_sessions(), 0, "{what}");
+    }
 }
 
 #[test]
