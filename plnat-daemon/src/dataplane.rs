@@ -1,6 +1,8 @@
 //! The door to the kernel: a trait, because the control tests run on a plane in memory and on one that fails.
 
 pub mod bpf;
+pub mod faulty;
+pub mod memory;
 
 use plnat_common::reason::COLUMNS;
 use plnat_common::record::{Event, Line, SweepReport, SweepRequest};

@@ -1,0 +1,131 @@
+//! What an intent must not be: no map can hold two things under one key. The model refuses all of this with file and
+//! line long before; here it is what keeps one consumer's records from being another's.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use plnat_common::net::Scope;
+
+use crate::dataplane::Capacity;
+use crate::intent::{Endpoint, Intent, Link, Protocol, Service};
+
+use super::error::PlanError;
+
+/// Refuses an intent that contradicts itself or exceeds what keys can hold.
+pub(super) fn check(intent: &Intent, capacity: &Capacity) -> Result<(), PlanError> {
+    links(&intent.links, capacity)?;
+    services(&intent.services)?;
+    endpoints(&intent.endpoints, intent)
+}
+
+fn links(links: &[Link], capacity: &Capacity) -> Result<(), PlanError> {
+    let (mut ids, mut interfaces) = (BTreeSet::new(), BTreeSet::new());
+    for link in links {
+        let name = &link.interface;
+        within("link id", name, link.id, 1, Scope::PROVIDER - 2, "1 or more")?;
+        if link.id >= capacity.links {
+            return Err(PlanError::Full {
+                map: "LINK_COUNTERS",
+                capacity: capacity.links,
+                wanted: link.id,
+                resting: 0,
+                setting: "links",
+            });
+        }
+        network(name, link.network)?;
+        once(&mut ids, link.id, "link", link.id)?;
+        once(&mut interfaces, name, "interface", name)?;
+    }
+    Ok(())
+}
+
+fn services(services: &[Service]) -> Result<(), PlanError> {
+    let (mut keys, mut nat) = (BTreeSet::new(), BTreeSet::new());
+    for service in services {
+        once(&mut keys, &service.key, "service", &service.key)?;
+        network(&service.key, service.network)?;
+        for address in service.nat.iter().flatten() {
+            once(&mut nat, (service.network, address), "NAT address", address)?;
+        }
+        rules(service)?;
+    }
+    Ok(())
+}
+
+fn rules(service: &Service) -> Result<(), PlanError> {
+    let (mut keys, mut matches) = (BTreeSet::new(), BTreeSet::new());
+    for rule in &service.rules {
+        let name = format!("{} of {}", rule.key, service.key);
+        once(&mut keys, &rule.key, "rule", &name)?;
+        let matched = match rule.protocol {
+            Protocol::All => (rule.protocol, 0),
+            protocol => {
+                within("port", &name, rule.port, 1, u16::MAX, "1 to 65535")?;
+                (protocol, rule.port)
+            }
+        };
+        once(&mut matches, matched, "frontend port of rule", &name)?;
+        within("idle timeout", &name, rule.idle_minutes, 1, 127, "1 to 127 minutes")?;
+        let mut members = BTreeSet::new();
+        for member in &rule.members {
+            once(&mut members, member.address, "backend", format!("{} in {name}", member.address))?;
+        }
+    }
+    Ok(())
+}
+
+fn endpoints(endpoints: &[Endpoint], intent: &Intent) -> Result<(), PlanError> {
+    let (mut keys, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let links: std::collections::BTreeMap<_, _> =
+        intent.links.iter().map(|link| (link.id, link.network)).collect();
+    let nat: BTreeSet<_> = intent
+        .services
+        .iter()
+        .flat_map(|service| service.nat.iter().flatten().map(|&address| (service.network, address)))
+        .collect();
+    for endpoint in endpoints {
+        once(&mut keys, &endpoint.key, "endpoint", &endpoint.key)?;
+        for link in &endpoint.links {
+            let Some(&network) = links.get(link) else {
+                let (name, by) = (link.to_string(), format!("endpoint {}", endpoint.key));
+                return Err(PlanError::Unknown { what: "link", name, by });
+            };
+            let address = endpoint.address;
+            once(&mut addresses, (link, address), "endpoint address", format!("{address} on link {link}"))?;
+            if nat.contains(&(network, address)) {
+                return Err(PlanError::EndpointIsNat { address, endpoint: endpoint.key.clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn network(of: &str, id: u32) -> Result<(), PlanError> {
+    within("network id", of, id, 1, Scope::PROVIDER - 1, "1 to 2147483647")
+}
+
+fn within<N: PartialOrd + Into<u64>>(
+    what: &'static str,
+    of: &str,
+    is: N,
+    least: N,
+    most: N,
+    range: &'static str,
+) -> Result<(), PlanError> {
+    match is >= least && is <= most {
+        true => Ok(()),
+        false => Err(PlanError::Range { what, of: of.into(), range, is: is.into() }),
+    }
+}
+
+fn once<T: Ord>(
+    seen: &mut BTreeSet<T>,
+    new: T,
+    what: &'static str,
+    name: impl Display,
+) -> Result<(), PlanError> {
+    match seen.insert(new) {
+        true => Ok(()),
+        false => Err(PlanError::Twice { what, name: name.to_string() }),
+    }
+}
