@@ -78,3 +78,6 @@ pub trait Store: Send + Sync {
     /// At most `limit` events with sequence numbers above `after`, in order.
     fn log_after(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,6 +169,9 @@ fn redb_error(path: &Path, error: redb::Error) -> StoreError {
         redb::Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
             StoreError::Damaged { path, what: "it is no redb database".into() }
         }
+        redb::Error::Io(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+            StoreError::Damaged { path, what: "it ends too early".into() }
+        }
         redb::Error::Io(source) => StoreError::Io { path, doing: "read or write it", source },
         error @ (redb::Error::PreviousIo | redb::Error::LockPoisoned(_)) => {
             StoreError::Failed { path, what: error.to_string() }
