@@ -4,8 +4,15 @@
 //! looks like into [`plan`], the difference of records into [`dataplane`]. The model and the planner do no I/O.
 
 pub mod config;
+pub mod cli;
+pub mod control;
 pub mod dataplane;
+pub mod events;
 pub mod intent;
 pub mod netlink;
 pub mod model;
+pub mod log;
+pub mod metrics;
 pub mod plan;
+pub mod probe;
+pub mod store;

@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! `plnat`: see [`plnat_daemon::cli`].
+
+fn main() -> std::process::ExitCode {
+    plnat_daemon::cli::main()
+}

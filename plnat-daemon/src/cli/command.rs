@@ -1,0 +1,182 @@
+//! What each command asks and how its answer is shown.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::args::{
+    Cli, Command, ConnectionCommand, CounterArgs, Decide, EventArgs, Look, Output, SessionArgs, Which,
+    WhoisArgs,
+};
+use super::client::{Answer, Client, escape, refusal};
+use super::exit::Failure;
+use super::{generate, view};
+use crate::control::types::{ConnectionSelector, Decision, DecisionRequest, Session};
+
+/// Rows of a table that are printed together.
+const PIECE: usize = 1_000;
+
+/// Does what the command line says.
+pub(super) fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { directory } => generate::man(&directory),
+        command => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(Asking { socket: &cli.socket, output: cli.output }.run(command))
+        }
+    }
+}
+
+struct Asking<'a> {
+    socket: &'a Path,
+    output: Output,
+}
+
+type Query<'a> = [(&'a str, Option<String>)];
+
+impl Asking<'_> {
+    async fn run(&self, command: Command) -> Result<(), Failure> {
+        match command {
+            Command::Status => self.get("/v1/status", &[], view::status).await,
+            Command::Service(Look::List) => self.get("/v1/services", &[], view::services).await,
+            Command::Service(Look::Show { name }) => {
+                self.get(&format!("/v1/services/{}", escape(&name)), &[], view::service).await
+            }
+            Command::Endpoint(Look::List) => self.get("/v1/endpoints", &[], view::endpoints).await,
+            Command::Endpoint(Look::Show { name }) => {
+                self.get(&format!("/v1/endpoints/{}", escape(&name)), &[], view::endpoint).await
+            }
+            Command::Connection(command) => self.connection(command).await,
+            Command::Sessions(args) => self.sessions(args).await,
+            Command::Nat => self.get("/v1/nat", &[], view::nat).await,
+            Command::Whois(args) => self.whois(args).await,
+            Command::Counters(args) => self.counters(args).await,
+            Command::Events(args) => self.events(args).await,
+            Command::Reload => {
+                let answer = self.client().await?.post("/v1/reload", &json!({})).await?;
+                self.show(answer, view::reload).await
+            }
+            Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        }
+    }
+
+    async fn connection(&self, command: ConnectionCommand) -> Result<(), Failure> {
+        let (decision, Decide { which, description }) = match command {
+            ConnectionCommand::List => return self.get("/v1/connections", &[], view::connections).await,
+            ConnectionCommand::Show(which) => return self.show_connection(which).await,
+            ConnectionCommand::Approve(decide) => (Decision::Approve, decide),
+            ConnectionCommand::Reject(decide) => (Decision::Reject, decide),
+            ConnectionCommand::Remove(decide) => (Decision::Remove, decide),
+        };
+        let Which { name, service, endpoint } = which;
+        let connection = ConnectionSelector { name, service, endpoint };
+        let request = DecisionRequest { decision, connection, description };
+        let answer = self.client().await?.post("/v1/decisions", &request).await?;
+        self.show(answer, view::decided).await
+    }
+
+    async fn show_connection(&self, which: Which) -> Result<(), Failure> {
+        let Which { name, service, endpoint } = which;
+        // Without a name the endpoint's is one.
+        let name = name.or_else(|| endpoint.clone()).unwrap_or_default();
+        let path = format!("/v1/connections/{}", escape(&name));
+        self.get(&path, &[("service", service), ("endpoint", endpoint)], view::connection).await
+    }
+
+    async fn whois(&self, args: WhoisArgs) -> Result<(), Failure> {
+        let query = [
+            ("address", Some(args.address.ip().to_string())),
+            ("port", Some(args.address.port().to_string())),
+            ("protocol", args.protocol.map(|protocol| protocol.to_string())),
+        ];
+        self.get("/v1/whois", &query, view::whois).await
+    }
+
+    async fn counters(&self, args: CounterArgs) -> Result<(), Failure> {
+        let CounterArgs { link, service, all } = args;
+        let total = (!all && link.is_none() && service.is_none()).then(|| "total".to_owned());
+        let query = [("scope", total), ("link", link), ("service", service)];
+        self.get("/v1/counters", &query, view::counters).await
+    }
+
+    async fn sessions(&self, args: SessionArgs) -> Result<(), Failure> {
+        let SessionArgs { service, endpoint, client, limit } = args;
+        let query = [
+            ("service", service),
+            ("endpoint", endpoint),
+            ("client", client.map(|client| client.to_string())),
+            ("limit", limit.map(|limit| limit.to_string())),
+        ];
+        let mut answer = self.client().await?.get("/v1/sessions", &query).await?;
+        let mut grid = view::session_grid(self.output);
+        while let Some(lines) = answer.lines().await? {
+            for line in lines.lines() {
+                if line.starts_with("{\"error\"") {
+                    return Err(refusal(line.as_bytes()));
+                }
+                if self.output == Output::Json {
+                    writeln!(io::stdout().lock(), "{line}")?;
+                    continue;
+                }
+                view::session_row(&mut grid, self.output, &parse::<Session>(line.as_bytes())?);
+                if grid.len() >= PIECE {
+                    grid.print("")?;
+                }
+            }
+        }
+        if self.output != Output::Json {
+            grid.print("no sessions")?;
+        }
+        Ok(())
+    }
+
+    async fn events(&self, args: EventArgs) -> Result<(), Failure> {
+        let query = [("since", args.since.map(|id| id.to_string()))];
+        if !args.follow {
+            return self.get("/v1/events", &query, view::events).await;
+        }
+        let mut answer = self.client().await?.get("/v1/events/stream", &query).await?;
+        let mut stream = view::EventStream::default();
+        while let Some(lines) = answer.lines().await? {
+            for line in lines.lines() {
+                stream.line(line, self.output)?;
+            }
+        }
+        Err(Failure::Broken(format!("the stream of events is over{}", stream.resume_hint())))
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &Query<'_>,
+        view: fn(T, Output) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let answer = self.client().await?.get(path, query).await?;
+        self.show(answer, view).await
+    }
+
+    async fn show<T: DeserializeOwned>(
+        &self,
+        answer: Answer,
+        view: fn(T, Output) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let body = answer.whole().await?;
+        if self.output == Output::Json {
+            let mut out = io::stdout().lock();
+            out.write_all(&body)?;
+            return Ok(out.write_all(b"\n")?);
+        }
+        Ok(view(parse(&body)?, self.output)?)
+    }
+
+    async fn client(&self) -> Result<Client, Failure> {
+        Client::connect(self.socket).await
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| Failure::Strange(error.to_string()))
+}
