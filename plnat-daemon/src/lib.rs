@@ -3,16 +3,16 @@
 //! Data goes one way: configuration and requests into [`model`], its [`intent`] and what the machine's network
 //! looks like into [`plan`], the difference of records into [`dataplane`]. The model and the planner do no I/O.
 
-pub mod config;
 pub mod cli;
+pub mod config;
 pub mod control;
 pub mod dataplane;
 pub mod events;
 pub mod intent;
-pub mod netlink;
-pub mod model;
 pub mod log;
 pub mod metrics;
+pub mod model;
+pub mod netlink;
 pub mod plan;
 pub mod probe;
 pub mod store;

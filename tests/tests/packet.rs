@@ -1,5 +1,4 @@
 //! Packet ring: the real programs on made-up frames. Every test compares the whole frame, the exit and all counters.
-#![cfg(feature = "root")]
 
 #[path = "packet/exits.rs"]
 mod exits;

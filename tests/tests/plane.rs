@@ -1,6 +1,5 @@
 //! The data plane's life in a real kernel: first start, death, take-over, foreign and damaged pins, interfaces that
 //! come and go, and what is read through mappings. Every test has a network and a mount namespace of its own.
-#![cfg(feature = "root")]
 
 #[path = "plane/events.rs"]
 mod events;

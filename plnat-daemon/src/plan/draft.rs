@@ -93,7 +93,7 @@ impl<'a> Sketch<'a> {
         let slot = self.assigned.services.take(service.key.clone())?.slot;
         self.services.insert(&service.key, slot);
         let nat = service.nat.map(|address| address.map_or(Ip4::default(), Ip4::from));
-        let record = record::Service { network: service.network, nat, ..Default::default() };
+        let record = record::Service::new(service.network, nat);
         self.draft.records.services.insert(slot, record);
         for address in nat.into_iter().filter(|address| !address.is_none()) {
             let here = AddressKey { scope: Scope::network(service.network), address };
