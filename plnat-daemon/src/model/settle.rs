@@ -155,7 +155,7 @@ impl Settling<'_> {
 
     fn put_endpoint(&mut self, subject: &Subject, spec: &EndpointSpec) {
         let old = self.old.endpoints.get(&spec.id);
-        let service = self.out.next.resolve(&spec.private_link_service);
+        let service = self.resolve(&spec.private_link_service);
         let same = old.filter(|old| is_same(old, spec, service));
         let connection = match same {
             Some(old) => {
@@ -185,6 +185,18 @@ impl Settling<'_> {
         let mut spec = spec.clone();
         keep_case(&mut spec.id, old.map(|old| &old.spec.id));
         self.out.next.endpoints.insert(spec.id.clone(), Endpoint { spec, address, connection });
+    }
+
+    /// The service that an endpoint names. An alias must have been given before: nobody can know a new one.
+    fn resolve(&self, reference: &ServiceRef) -> Option<&Service> {
+        let services = &self.out.next.services;
+        match reference {
+            ServiceRef::Id(id) => services.get(id),
+            ServiceRef::Alias(alias) => {
+                let old = self.old.services.values().find(|service| service.alias == *alias)?;
+                services.get(&old.spec.id)
+            }
+        }
     }
 
     /// A request for a connection, decided at once where nobody has to be asked.
@@ -266,14 +278,6 @@ fn is_same(old: &Endpoint, new: &EndpointSpec, service: Option<&Service>) -> boo
 }
 
 impl Model {
-    /// The service that an endpoint names.
-    pub(super) fn resolve(&self, reference: &ServiceRef) -> Option<&Service> {
-        match reference {
-            ServiceRef::Id(id) => self.services.get(id),
-            ServiceRef::Alias(alias) => self.services.values().find(|service| service.alias == *alias),
-        }
-    }
-
     /// Counts up and never back: three and a half thousand million connections will not be reached.
     fn fresh_link_identifier(&mut self) -> u32 {
         self.last_link_identifier = self.last_link_identifier.saturating_add(1).max(FIRST_LINK_IDENTIFIER);
