@@ -343,8 +343,11 @@ impl Rig {
     }
 
     fn blocks_belong_to_their_tuples(&self, wanted: &Records) {
-        let services: BTreeMap<&str, u32> =
-            wanted.services.keys().map(|&slot| (self.planner.service(slot).unwrap(), slot)).collect();
+        let services: BTreeMap<&str, u32> = wanted
+            .services
+            .keys()
+            .map(|&slot| (self.planner.service(slot).unwrap().service.as_str(), slot))
+            .collect();
         let mut tuples = BTreeMap::new();
         for (&slot, backend) in wanted.backends.iter().filter(|(_, b)| b.state != backend_state::GONE) {
             let key = self.planner.backend(slot).unwrap();
