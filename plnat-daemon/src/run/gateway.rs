@@ -28,6 +28,8 @@ use crate::store::{Change, Row};
 const RETRY: Duration = Duration::from_millis(500);
 /// The longest pause between two tries.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How often an interface that refuses the program is tried again.
+const ATTACH: Duration = Duration::from_secs(5);
 /// Plans in a row that only follow from sweeps; more would mean that two plans contradict each other.
 const ROUNDS: u32 = 8;
 
@@ -90,9 +92,11 @@ pub struct Gateway<P> {
     pub(super) sweeps: Sweeps,
     stored_model: Stored,
     stored_slots: Stored,
-    attached: BTreeSet<String>,
+    /// Index of the interface that the program is attached to, by name.
+    attached: BTreeMap<String, u32>,
     sweep_due: bool,
     retry: Option<(Instant, Duration)>,
+    next_attach: Instant,
     probes: watch::Sender<probe::Targets>,
     probe_targets: HashMap<String, ProbeTarget>,
     networks: watch::Sender<Vec<netlink::Network>>,
@@ -115,7 +119,7 @@ impl<P: DataPlane> Gateway<P> {
         };
         let mut grounds = Grounds::default();
         grounds.remember(&installed, |slot| planner.backend(slot), Instant::now());
-        let attached = plane.attachments().into_iter().map(|it| it.interface).collect();
+        let attached = plane.attachments().into_iter().map(|it| (it.interface, it.index)).collect();
         let now = Timestamp::now();
         Ok(Self {
             sweeps: Sweeps::new(&plane),
@@ -142,6 +146,7 @@ impl<P: DataPlane> Gateway<P> {
             // Whatever a predecessor left half done.
             sweep_due: adopted,
             retry: None,
+            next_attach: Instant::now(),
             probes,
             probe_targets: HashMap::new(),
             networks,
@@ -257,10 +262,13 @@ impl<P: DataPlane> Gateway<P> {
         ignored
     }
 
-    /// Takes a new look at the machine's network.
+    /// Takes a new look at the machine's network, and acts where it is another than before.
     pub fn see(&mut self, interfaces: Vec<netlink::Interface>, hops: Vec<netlink::NextHop>) {
+        let before = self.grounds.ground();
         self.grounds.see(interfaces, hops, Instant::now());
-        self.converge();
+        if self.grounds.ground() != before {
+            self.converge();
+        }
     }
 
     /// Takes a probe's verdict.
@@ -286,6 +294,9 @@ impl<P: DataPlane> Gateway<P> {
     pub fn tick(&mut self, now: Instant) -> Instant {
         if self.grounds.forget(now) || self.retry.is_some_and(|(at, _)| at <= now) {
             self.converge();
+        } else if !self.unattached.is_empty() && now >= self.next_attach {
+            self.next_attach = now + ATTACH;
+            self.attach();
         }
         if let Err(error) = self.sweeps.tick(&mut self.plane, now) {
             tracing::warn!("sweeping: {error}");
@@ -397,7 +408,8 @@ impl<P: DataPlane> Gateway<P> {
     /// Attaches the program where the model has a link, once the records are there, and detaches it elsewhere.
     fn attach(&mut self) {
         let wanted: BTreeSet<String> = self.intent.links.iter().map(|link| link.interface.clone()).collect();
-        for interface in self.attached.difference(&wanted).cloned().collect::<Vec<_>>() {
+        let left: Vec<String> = self.attached.keys().filter(|it| !wanted.contains(*it)).cloned().collect();
+        for interface in left {
             match self.plane.detach(&interface) {
                 Ok(()) => {
                     tracing::info!(interface, "detached");
@@ -408,22 +420,7 @@ impl<P: DataPlane> Gateway<P> {
         }
         let before = std::mem::take(&mut self.unattached);
         for interface in wanted {
-            let problem = match self.grounds.interface(&interface) {
-                None => Some("there is no such Ethernet interface: make it, or correct [[link]]".to_owned()),
-                Some(_) if self.stuck.is_some() && !self.attached.contains(&interface) => {
-                    Some("waits until the data plane is as the configuration wants it".to_owned())
-                }
-                Some(_) => match self.plane.attach(&interface) {
-                    Ok(()) => {
-                        if self.attached.insert(interface.clone()) {
-                            tracing::info!(interface, "attached");
-                        }
-                        None
-                    }
-                    Err(error) => Some(format!("{:#}", anyhow::Error::new(error))),
-                },
-            };
-            if let Some(problem) = problem {
+            if let Err(problem) = self.attach_to(&interface) {
                 if before.get(&interface) != Some(&problem) {
                     tracing::error!(interface, "{problem}");
                 }
@@ -431,6 +428,23 @@ impl<P: DataPlane> Gateway<P> {
                 self.unattached.insert(interface, problem);
             }
         }
+    }
+
+    /// Attaches to an interface, unless it is the one that the program is attached to already. The error is for people.
+    fn attach_to(&mut self, interface: &str) -> Result<(), String> {
+        let Some(index) = self.grounds.interface(interface).map(|it| it.index) else {
+            return Err("there is no such Ethernet interface: make it, or correct [[link]]".to_owned());
+        };
+        if self.attached.get(interface) == Some(&index) {
+            return Ok(());
+        }
+        if self.stuck.is_some() {
+            return Err("waits until the data plane is as the configuration wants it".to_owned());
+        }
+        self.plane.attach(interface).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+        tracing::info!(interface, "attached");
+        self.attached.insert(interface.to_owned(), index);
+        Ok(())
     }
 
     /// Tells the prober and netlink what is wanted of them, where it changed.
