@@ -23,7 +23,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use gateway::{Gateway, PacketTrace};
 
 use crate::dataplane::Capacity;
-use crate::model::{Declaration, Model, Refusal, ServiceRef, Step, Subject, Why};
+use crate::model::{Declaration, Model, Refusal, ServiceRef, Subject, Why, nearest};
 use diagnostic::Source;
 use origin::Origins;
 use reader::Reader;
@@ -70,7 +70,14 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Diagnostics> {
     if !errors.is_empty() {
         let errors = errors.iter().map(|error| {
             let message = error.message().replace(" in document", "");
-            source.diagnostic(error.span().unwrap_or_default(), message, None)
+            let help = match message.as_str() {
+                "duplicate key" => "remove one of the two",
+                text if text.starts_with("string values must be quoted") => {
+                    "write a value; a text goes in quotes"
+                }
+                _ => "see https://toml.io for how TOML is written",
+            };
+            source.diagnostic(error.span().unwrap_or_default(), message, Some(help.to_owned()))
         });
         return Err(Diagnostics::new(errors.collect()));
     }
@@ -124,10 +131,25 @@ impl Config {
 
     fn locate_all(&self, table: &DeTable<'_>, refusals: &[Refusal]) -> Vec<Diagnostic> {
         let locate = |refusal: &Refusal| match self.origins.locate(table, refusal) {
-            Some(span) => self.source.diagnostic(span, refusal.why.to_string(), refusal.why.help()),
+            Some(span) => self.source.diagnostic(span, refusal.why.to_string(), self.help(refusal)),
             None => self.source.general(refusal.to_string(), refusal.why.help()),
         };
         refusals.iter().map(locate).collect()
+    }
+
+    /// What to write instead, with what the file tells.
+    fn help(&self, refusal: &Refusal) -> Option<String> {
+        if let Why::ServiceNotFound { service, .. } = &refusal.why {
+            let mut names = self.declaration.services.iter().map(|service| service.id.name.as_str());
+            let wanted = service.rsplit('/').next().unwrap_or(service);
+            if !wanted.ends_with(ServiceRef::ALIAS_SUFFIX)
+                && !names.clone().any(|name| name.eq_ignore_ascii_case(wanted))
+                && let Some(near) = nearest(wanted, &mut names)
+            {
+                return Some(format!("did you mean `{near}`?"));
+            }
+        }
+        refusal.why.help()
     }
 
     /// Whether the refusal only follows from something that could not be read and was said already.
@@ -136,6 +158,9 @@ impl Config {
             Why::NoSuch { what, name, .. } => self.origins.is_broken(what, name),
             Why::ServiceNotFound { service, .. } => self.origins.is_broken("private_link_service", service),
             Why::Empty { .. } => self.origins.lost_some(refusal),
+            Why::SubnetOutsideNetwork { .. } | Why::AddressOutsideNetwork { .. } => {
+                self.origins.lost_address_space()
+            }
             _ => false,
         }
     }
@@ -147,7 +172,6 @@ impl Config {
         else {
             return false;
         };
-        debug_assert_eq!(refusal.field.0, [Step::Key("private_link_service")]);
         self.declaration.endpoints.iter().filter(|endpoint| endpoint.id == *id).any(
             |endpoint| match &endpoint.private_link_service {
                 ServiceRef::Alias(_) => true,

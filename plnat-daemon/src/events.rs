@@ -11,3 +11,6 @@ mod subscription;
 pub use bus::{EventBus, EventError, Page};
 pub use record::{EventRecord, NewEvent, kind};
 pub use subscription::{Delivery, Subscription};
+
+#[cfg(test)]
+mod tests;

@@ -7,3 +7,6 @@ mod snapshot;
 pub use encode::encode;
 pub use server::{MetricsError, MetricsServer, Scrape};
 pub use snapshot::{BackendHealth, ConnectionCount, MapUse, NatPorts, Snapshot, SweepFigures};
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,8 @@ pub struct Model {
     services: BTreeMap<ResourceId, Service>,
     endpoints: BTreeMap<ResourceId, Endpoint>,
     last_link_identifier: u32,
-    health: BTreeMap<ProbeTarget, bool>,
+    /// All that is probed, with the verdict if there is one.
+    health: BTreeMap<ProbeTarget, Option<bool>>,
 }
 
 /// What a declaration did.

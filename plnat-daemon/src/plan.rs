@@ -27,7 +27,7 @@ pub(crate) use difference::region;
 pub use difference::{apply, difference, needs_sweep};
 pub use error::{PlanError, RowError};
 pub use ground::{Ground, GroundInterface, NextHop};
-pub use keys::{BackendKey, BlockKey, EndpointKey, RuleName};
+pub use keys::{BackendKey, BlockKey, EndpointKey, RuleName, ServiceKey};
 pub use planner::{NatBlock, Planner};
 pub use records::{Records, Table, Write};
 pub use summary::{Summary, summary};

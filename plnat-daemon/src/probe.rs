@@ -64,3 +64,6 @@ pub struct ProbeResult {
     /// The last probe's outcome in words.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests;

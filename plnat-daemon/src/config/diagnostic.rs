@@ -21,17 +21,22 @@ impl Source {
 
     /// Something about a stretch of the text, in bytes.
     pub(super) fn diagnostic(&self, span: Range<usize>, message: String, help: Option<String>) -> Diagnostic {
-        let start = self.text.floor_char_boundary(span.start);
+        let start = self.boundary(span.start);
         let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
         let rest = &self.text[line_start..];
         let quote = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r').replace('\t', " ");
         let column = self.text[line_start..start].chars().count() + 1;
-        let end = self.text.floor_char_boundary(span.end.max(start));
+        let end = self.boundary(span.end.max(start));
         let wanted = self.text[start..end].split('\n').next().unwrap_or_default().chars().count();
         let length = wanted.min((quote.chars().count() + 1).saturating_sub(column)).max(1);
         let line = self.text[..start].matches('\n').count() + 1;
         let place = Some(Place { line, column, length, quote });
         Diagnostic { file: self.name.clone(), place, message, help }
+    }
+
+    /// The start of the character at a position, or the end.
+    fn boundary(&self, at: usize) -> usize {
+        (0..=at.min(self.text.len())).rev().find(|&at| self.text.is_char_boundary(at)).unwrap_or(0)
     }
 
     /// Something about the file as a whole.

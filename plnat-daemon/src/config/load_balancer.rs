@@ -84,7 +84,7 @@ fn read_rule(section: &Section<'_>) -> Option<RuleSpec> {
     let backend_pool = section.required("backend_pool", "\"web\"", name);
     let probe = section.optional("probe", name);
     let protocol = section.required("protocol", "\"Tcp\"", word(&PROTOCOLS));
-    let frontend_port = section.required("frontend_port", "80", number(0..=u16::MAX));
+    let frontend_port = section.required("frontend_port", "80", number(0..=RuleSpec::LAST_FRONTEND_PORT));
     let backend_port = section.required("backend_port", "80", number(0..=u16::MAX));
     let load_distribution =
         section.optional("load_distribution", word(&DISTRIBUTIONS)).unwrap_or(Distribution::FiveTuple);

@@ -33,7 +33,8 @@ pub(super) fn read(section: &Section<'_>, gateway: &Gateway) -> Option<NetworkSp
 fn read_subnet(section: &Section<'_>) -> Option<SubnetSpec> {
     let named = section.required("name", "\"endpoints\"", name);
     let address_prefix = section.required("address_prefix", "\"10.0.1.0/24\"", prefix);
-    let policies = |key, default| section.optional(key, word(&POLICIES)).unwrap_or(default);
+    // A wrong word counts as the one that forbids nothing.
+    let policies = |key, default| section.either(key, word(&POLICIES), default, Policies::Disabled);
     // Azure's defaults.
     let private_endpoint_network_policies = policies("private_endpoint_network_policies", Policies::Disabled);
     let private_link_service_network_policies =
@@ -49,10 +50,13 @@ fn read_subnet(section: &Section<'_>) -> Option<SubnetSpec> {
 pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec> {
     let interface = section.required("interface", "\"eth0\"", text);
     let network = section.required("network", "\"contoso\"", text);
-    let network = match names.resolve_free(Kind::VirtualNetwork, &network?) {
+    let network = network?;
+    let network = match names.resolve_free(Kind::VirtualNetwork, &network) {
         Ok(id) => Some(id),
         Err((message, help)) => {
-            section.reader.wrong(section.span_of("network"), message, help);
+            if !section.reader.is_broken(Kind::VirtualNetwork.table(), &network) {
+                section.reader.wrong(section.span_of("network"), message, help);
+            }
             None
         }
     };

@@ -1,11 +1,12 @@
 //! Where in the text a field of a resource was written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::reader::{Broken, is_broken};
 use crate::model::{Declaration, Refusal, ResourceId, Step, Subject};
 
 /// From resources to tables of the file.
@@ -15,16 +16,11 @@ pub(super) struct Origins {
     subjects: BTreeMap<Subject, (&'static str, usize)>,
     /// Positions in the file of the entries of a list that could be read, where some could not.
     kept: BTreeMap<String, Vec<usize>>,
-    /// Kind and name of what could not be read; without a name, any of the kind may be meant.
-    broken: BTreeSet<(String, Option<String>)>,
+    broken: Broken,
 }
 
 impl Origins {
-    pub(super) fn new(
-        declaration: &Declaration,
-        kept: BTreeMap<String, Vec<usize>>,
-        broken: BTreeSet<(String, Option<String>)>,
-    ) -> Self {
+    pub(super) fn new(declaration: &Declaration, kept: BTreeMap<String, Vec<usize>>, broken: Broken) -> Self {
         let mut origins = Self { kept, broken, ..Self::default() };
         let resources = [
             declaration.networks.iter().map(|spec| &spec.id).collect::<Vec<_>>(),
@@ -50,8 +46,7 @@ impl Origins {
 
     /// Whether `name` of this kind may be something that could not be read.
     pub(super) fn is_broken(&self, what: &str, name: &str) -> bool {
-        let last = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
-        [None, Some(last)].into_iter().any(|name| self.broken.contains(&(what.to_owned(), name)))
+        is_broken(&self.broken, what, name)
     }
 
     /// Whether entries of the list that the refusal is about could not be read.
@@ -59,6 +54,11 @@ impl Origins {
         let Some((table, at)) = self.subjects.get(&refusal.subject) else { return false };
         let list = format!("{table}[{}].{}", self.position(table, *at), refusal.field);
         self.kept.contains_key(&list)
+    }
+
+    /// Whether some network's address space could not be read as a whole.
+    pub(super) fn lost_address_space(&self) -> bool {
+        self.kept.keys().any(|list| list.ends_with(".address_prefixes"))
     }
 
     /// The stretch of the text that the refusal is about: the field, or the innermost table that would hold it.

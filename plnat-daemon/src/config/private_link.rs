@@ -1,6 +1,8 @@
 //! `[[private_link_service]]` and `[[private_endpoint]]`.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use toml::de::DeValue;
 
@@ -16,7 +18,8 @@ pub(super) fn read_service(section: &Section<'_>, names: &Names, gateway: &Gatew
     let head = read_head(section, Kind::PrivateLinkService, gateway);
     let load_balancer = section.required("load_balancer", "\"web\"", text);
     let frontends = section.list("frontends", "[\"web\"]", name);
-    let visibility = section.optional("visibility", audience).unwrap_or_default();
+    // A wrong list counts as everybody, so that nobody is missed in it.
+    let visibility = section.either("visibility", audience, Audience::Nobody, Audience::Everybody);
     let auto_approval = section.optional("auto_approval", audience).unwrap_or_default();
     let fqdns = section.list("fqdns", "[\"web.example.com\"]", text);
     let nat_ip = read_nat_ips(section);
@@ -25,21 +28,24 @@ pub(super) fn read_service(section: &Section<'_>, names: &Names, gateway: &Gatew
     Some(ServiceSpec { id, location, load_balancer, frontends, nat_ip, visibility, auto_approval, fqdns })
 }
 
-/// An address without a name is called after itself, and one that is to be taken after its place among those.
+/// A configuration without a name is called after its address, or after its place among those that have none.
 fn read_nat_ips(section: &Section<'_>) -> Vec<NatSpec> {
-    let taken = std::cell::Cell::new(0);
+    let unnamed: RefCell<BTreeMap<Option<Ipv4Addr>, u32>> = RefCell::default();
     section.build("nat_ip", |section| {
         let named = section.optional("name", name);
         let subnet = section.required("subnet", "\"nat\"", name);
         let private_ip_address = section.optional("private_ip_address", address);
-        let plain = private_ip_address.map_or_else(
-            || {
-                taken.set(taken.get() + 1);
-                format!("dynamic-{}", taken.get())
-            },
-            |address| address.to_string(),
-        );
-        Some(NatSpec { name: named.or_else(|| plain.parse().ok())?, subnet: subnet?, private_ip_address })
+        let plain = || {
+            let mut unnamed = unnamed.borrow_mut();
+            let count = unnamed.entry(private_ip_address).or_default();
+            *count += 1;
+            match (private_ip_address, *count) {
+                (None, count) => format!("dynamic-{count}"),
+                (Some(address), 1) => address.to_string(),
+                (Some(address), count) => format!("{address}-{count}"),
+            }
+        };
+        Some(NatSpec { name: named.or_else(|| plain().parse().ok())?, subnet: subnet?, private_ip_address })
     })
 }
 

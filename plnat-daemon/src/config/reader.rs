@@ -19,7 +19,16 @@ pub(super) struct Wrong {
 pub(super) struct Reader {
     wrong: RefCell<Vec<Wrong>>,
     kept: RefCell<BTreeMap<String, Vec<usize>>>,
-    broken: RefCell<BTreeSet<(String, Option<String>)>>,
+    broken: RefCell<Broken>,
+}
+
+/// Kind and name of what could not be read; without a name, any of the kind may be meant.
+pub(super) type Broken = BTreeSet<(String, Option<String>)>;
+
+/// Whether `name`, or the last part of it, may be one of them.
+pub(super) fn is_broken(broken: &Broken, what: &str, name: &str) -> bool {
+    let last = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
+    [None, Some(last)].into_iter().any(|name| broken.contains(&(what.to_owned(), name)))
 }
 
 impl Reader {
@@ -35,6 +44,11 @@ impl Reader {
     /// Notes that something cannot be read and references to it cannot be judged; without a name, to any of its kind.
     pub(super) fn broken(&self, what: &str, name: Option<&str>) {
         self.broken.borrow_mut().insert((what.to_owned(), name.map(str::to_ascii_lowercase)));
+    }
+
+    /// Whether `name` of this kind may be something that could not be read.
+    pub(super) fn is_broken(&self, what: &str, name: &str) -> bool {
+        is_broken(&self.broken.borrow(), what, name)
     }
 
     pub(super) fn finish(self, declaration: &Declaration) -> (Vec<Wrong>, Origins) {

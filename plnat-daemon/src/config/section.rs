@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::reader::Reader;
 use super::value::Read;
-use crate::model::nearest;
+use crate::model::{Name, nearest};
 
 /// A table.
 pub(super) struct Section<'a> {
@@ -73,6 +73,15 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A value that may be missing, with what counts then and what counts when it is wrong.
+    pub(super) fn either<T>(&self, key: &'static str, read: impl Read<T>, missing: T, wrong: T) -> T {
+        match self.find(key, read) {
+            Found::Good(value) => value,
+            Found::Nothing => missing,
+            Found::Wrong => wrong,
+        }
+    }
+
     /// The readable entries of a list that may be missing, each with where it is written.
     pub(super) fn list<T>(&self, key: &'static str, example: &str, read: impl Read<T>) -> Vec<T> {
         self.asked.borrow_mut().push(key);
@@ -134,7 +143,8 @@ impl<'a> Section<'a> {
             let spec = read(&section);
             section.finish();
             if spec.is_none() {
-                self.reader.broken(key, section.entries.get("name").and_then(|name| name.get_ref().as_str()));
+                let name = section.peek("name").filter(|name| name.parse::<Name>().is_ok());
+                self.reader.broken(key, name);
             }
             built.push(spec);
         }

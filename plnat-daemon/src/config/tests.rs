@@ -55,3 +55,6 @@ fn the_commented_example_says_the_defaults() {
     assert_eq!(config.gateway, Gateway::default());
     assert_eq!(config.capacity, Capacity::default());
 }
+
+mod bad;
+mod rough;

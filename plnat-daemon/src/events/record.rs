@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Values of [`EventRecord::kind`].
+/// Values of [`NewEvent::kind`].
 pub mod kind {
     /// An endpoint asked for a connection.
     pub const CONNECTION_REQUESTED: &str = "connection.requested";

@@ -151,7 +151,7 @@ impl Families<'_> {
         self.family(name, help, unit, values.into_iter().map(|(labels, n)| (labels, ConstGauge::new(n))))
     }
 
-    /// A family without values is left out.
+    /// A family without values is left out; a value without labels is alone.
     fn family<M: EncodeMetric>(
         &mut self,
         name: &str,
@@ -161,9 +161,13 @@ impl Families<'_> {
     ) -> fmt::Result {
         let mut values = values.peekable();
         let Some((_, first)) = values.peek() else { return Ok(()) };
-        let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), first.metric_type())?;
+        let mut family =
+            self.0.encode_descriptor(name, &format!("{help}."), unit.as_ref(), first.metric_type())?;
         for (labels, value) in values {
             let labels: Vec<_> = labels.into_iter().map(|(name, value)| (name, escape(&value))).collect();
+            if labels.is_empty() {
+                return value.encode(family);
+            }
             value.encode(family.encode_family(&labels)?)?;
         }
         Ok(())

@@ -46,9 +46,11 @@ impl Model {
         self.load_balancers.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
         self.services.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
         self.endpoints.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
-        self.health
-            .iter()
-            .for_each(|(target, healthy)| put(&mut rows, health_row(target), &(target, healthy)));
+        for (target, verdict) in &self.health {
+            if let Some(healthy) = verdict {
+                put(&mut rows, health_row(target), &(target, healthy));
+            }
+        }
         if self.last_link_identifier > 0 {
             put(&mut rows, LAST_LINK_IDENTIFIER.to_owned(), &self.last_link_identifier);
         }
@@ -66,6 +68,8 @@ impl Model {
         }
         let model = &mut restored.model;
         let highest = model.endpoints.values().map(|endpoint| endpoint.connection.link_identifier).max();
+        let verdicts = std::mem::take(&mut model.health);
+        model.settle_probes(&verdicts);
         model.last_link_identifier = model.last_link_identifier.max(highest.unwrap_or(0));
         restored
     }
@@ -103,7 +107,7 @@ impl Model {
             ("health", None) => {
                 let (target, healthy): (ProbeTarget, bool) = parse(json)?;
                 belongs(row, &health_row(&target))?;
-                self.health.insert(target, healthy);
+                self.health.insert(target, Some(healthy));
                 Ok(())
             }
             _ if row == LAST_LINK_IDENTIFIER => {

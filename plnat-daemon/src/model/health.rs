@@ -5,6 +5,7 @@
 //! outlive a restart, so that one does not empty the tables. `AllProbedUp` turns all probed backends of a rule up as
 //! long as no backend of the rule is.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
@@ -63,7 +64,12 @@ impl ProbeTarget {
 impl Model {
     /// All probes that decide about a backend, without repetition, in order.
     pub fn probes(&self) -> Vec<ProbeTarget> {
-        let mut targets: Vec<ProbeTarget> = vec![];
+        self.health.keys().cloned().collect()
+    }
+
+    /// Finds out what is probed, and keeps those of `verdicts` that are about it.
+    pub(super) fn settle_probes(&mut self, verdicts: &BTreeMap<ProbeTarget, Option<bool>>) {
+        let mut health = BTreeMap::new();
         for load_balancer in self.load_balancers.values() {
             let spec = &load_balancer.spec;
             let Some(network) = self.networks.get(&spec.network) else { continue };
@@ -72,21 +78,23 @@ impl Model {
                 let pool = spec.pool(&rule.backend_pool);
                 let probed =
                     pool.into_iter().flat_map(|pool| &pool.backend).filter(|backend| is_probed(backend));
-                targets.extend(probed.map(|backend| ProbeTarget::new(network.id, backend.ip_address, probe)));
+                let targets = probed.map(|backend| ProbeTarget::new(network.id, backend.ip_address, probe));
+                health.extend(targets.map(|target| {
+                    let verdict = verdicts.get(&target).copied().flatten();
+                    (target, verdict)
+                }));
             }
         }
-        targets.sort();
-        targets.dedup();
-        targets
+        self.health = health;
     }
 
     /// Takes the verdict of a probe: `healthy` after as many results in a row as the target's threshold says. A
     /// verdict on what is no longer probed is ignored.
     pub fn observe_health(&mut self, target: &ProbeTarget, healthy: bool, now: Timestamp) -> Vec<Event> {
-        if self.health.get(target) == Some(&healthy) || self.probes().binary_search(target).is_err() {
-            return vec![];
+        match self.health.get_mut(target) {
+            Some(verdict) if *verdict != Some(healthy) => *verdict = Some(healthy),
+            Some(_) | None => return vec![],
         }
-        self.health.insert(target.clone(), healthy);
         let (network, address, probe) = (target.network, target.address, target.describe());
         vec![Event::BackendHealthChanged { time: now, network, address, probe, healthy }]
     }
@@ -101,8 +109,8 @@ impl Model {
             (AdminState::Up, _) | (AdminState::None, None) => MemberState::Up,
             (AdminState::None, Some(probe)) => {
                 match self.health.get(&ProbeTarget::new(network, backend.ip_address, probe)) {
-                    Some(true) => MemberState::Up,
-                    Some(false) | None => MemberState::Down,
+                    Some(Some(true)) => MemberState::Up,
+                    Some(Some(false) | None) | None => MemberState::Down,
                 }
             }
         };

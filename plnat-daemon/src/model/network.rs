@@ -87,7 +87,10 @@ impl NetworkSpec {
 
     pub(super) fn check(&self, refuse: &mut dyn FnMut(Path, Why)) {
         if self.address_prefixes.is_empty() {
-            refuse(field!["address_prefixes"], Why::Empty { what: "address prefix" });
+            refuse(
+                field!["address_prefixes"],
+                Why::Empty { what: "address prefix", write: "address_prefixes = [\"10.0.0.0/16\"]" },
+            );
         }
         for (at, &prefix) in self.address_prefixes.iter().enumerate() {
             let field = || field!["address_prefixes", at];

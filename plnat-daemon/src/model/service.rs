@@ -178,7 +178,7 @@ impl ServiceSpec {
 
     fn check_frontends(&self, load_balancer: &LoadBalancerSpec, refuse: &mut dyn FnMut(Path, Why)) {
         if self.frontends.is_empty() {
-            refuse(field!["frontends"], Why::Empty { what: "frontend" });
+            refuse(field!["frontends"], Why::Empty { what: "frontend", write: "frontends = [\"web\"]" });
         }
         for (at, name) in self.frontends.iter().enumerate() {
             let before = &self.frontends[..at];
@@ -208,7 +208,7 @@ impl ServiceSpec {
     fn check_nat(&self, network: Option<&NetworkSpec>, refuse: &mut dyn FnMut(Path, Why)) {
         let count = self.nat_ip.len();
         if count == 0 {
-            refuse(field!["nat_ip"], Why::Empty { what: "NAT address (nat_ip)" });
+            refuse(field!["nat_ip"], Why::Empty { what: "NAT address", write: "a nat_ip with a subnet" });
         }
         if count > MAX_NAT_ADDRESSES {
             let (what, limit) = ("NAT addresses", MAX_NAT_ADDRESSES);

@@ -37,16 +37,14 @@ pub(super) fn settle(
     guid: &mut dyn FnMut() -> Uuid,
 ) -> Settled {
     let index = Index::new(wanted);
-    let next = Model {
-        last_link_identifier: old.last_link_identifier,
-        health: old.health.clone(),
-        ..Model::default()
-    };
+    let next = Model { last_link_identifier: old.last_link_identifier, ..Model::default() };
     let mut out = Settled { next, difference: Difference::default(), events: vec![], refusals: vec![] };
     index.check_links(wanted, &mut out.refusals);
     index.check(&mut out.refusals);
     let addresses = assign(&index, old, &mut out.refusals);
-    let mut settling = Settling { old, out, addresses, now, guid };
+    let network_ids = Ids::new(old.networks.values().map(|network| network.id));
+    let link_ids = Ids::new(old.links.values().map(|link| link.id));
+    let mut settling = Settling { old, out, addresses, network_ids, link_ids, now, guid };
     for (_, spec) in index.networks.firsts() {
         settling.put_network(spec);
     }
@@ -69,6 +67,8 @@ struct Settling<'a> {
     old: &'a Model,
     out: Settled,
     addresses: Addresses<'a>,
+    network_ids: Ids,
+    link_ids: Ids,
     now: Timestamp,
     guid: &'a mut dyn FnMut() -> Uuid,
 }
@@ -77,9 +77,7 @@ impl Settling<'_> {
     fn put_network(&mut self, spec: &NetworkSpec) {
         let old = self.old.networks.get(&spec.id);
         self.out.difference.note(label(&spec.id), old.map(|old| &old.spec), spec, false);
-        let taken =
-            self.old.networks.values().chain(self.out.next.networks.values()).map(|network| network.id);
-        let id = old.map_or_else(|| fresh(taken), |old| old.id);
+        let id = old.map_or_else(|| self.network_ids.fresh(), |old| old.id);
         let mut spec = spec.clone();
         keep_case(&mut spec.id, old.map(|old| &old.spec.id));
         self.out.next.networks.insert(spec.id.clone(), Network { spec, id });
@@ -91,8 +89,7 @@ impl Settling<'_> {
         let same = old.filter(|old| old.spec.network == spec.network);
         let label = format!("link `{}`", spec.interface);
         self.out.difference.note(label, old.map(|old| &old.spec), spec, old.is_some() && same.is_none());
-        let taken = self.old.links.values().chain(self.out.next.links.values()).map(|link| link.id);
-        let id = same.map_or_else(|| fresh(taken), |old| old.id);
+        let id = same.map_or_else(|| self.link_ids.fresh(), |old| old.id);
         self.out.next.links.insert(spec.interface.clone(), Link { spec: spec.clone(), id });
     }
 
@@ -155,7 +152,7 @@ impl Settling<'_> {
 
     fn put_endpoint(&mut self, subject: &Subject, spec: &EndpointSpec) {
         let old = self.old.endpoints.get(&spec.id);
-        let service = self.out.next.resolve(&spec.private_link_service);
+        let service = self.resolve(&spec.private_link_service);
         let same = old.filter(|old| is_same(old, spec, service));
         let connection = match same {
             Some(old) => {
@@ -185,6 +182,18 @@ impl Settling<'_> {
         let mut spec = spec.clone();
         keep_case(&mut spec.id, old.map(|old| &old.spec.id));
         self.out.next.endpoints.insert(spec.id.clone(), Endpoint { spec, address, connection });
+    }
+
+    /// The service that an endpoint names. An alias must have been given before: nobody can know a new one.
+    fn resolve(&self, reference: &ServiceRef) -> Option<&Service> {
+        let services = &self.out.next.services;
+        match reference {
+            ServiceRef::Id(id) => services.get(id),
+            ServiceRef::Alias(alias) => {
+                let old = self.old.services.values().find(|service| service.alias == *alias)?;
+                services.get(&old.spec.id)
+            }
+        }
     }
 
     /// A request for a connection, decided at once where nobody has to be asked.
@@ -245,8 +254,7 @@ impl Settling<'_> {
             }
         }
         out.events.splice(0..0, deleted);
-        let targets: BTreeSet<_> = out.next.probes().into_iter().collect();
-        out.next.health.retain(|target, _| targets.contains(target));
+        out.next.settle_probes(&old.health);
         if !out.difference.is_empty() {
             out.events.push(Event::ConfigurationChanged { time: now, difference: out.difference.clone() });
         }
@@ -266,14 +274,6 @@ fn is_same(old: &Endpoint, new: &EndpointSpec, service: Option<&Service>) -> boo
 }
 
 impl Model {
-    /// The service that an endpoint names.
-    pub(super) fn resolve(&self, reference: &ServiceRef) -> Option<&Service> {
-        match reference {
-            ServiceRef::Id(id) => self.services.get(id),
-            ServiceRef::Alias(alias) => self.services.values().find(|service| service.alias == *alias),
-        }
-    }
-
     /// Counts up and never back: three and a half thousand million connections will not be reached.
     fn fresh_link_identifier(&mut self) -> u32 {
         self.last_link_identifier = self.last_link_identifier.saturating_add(1).max(FIRST_LINK_IDENTIFIER);
@@ -284,10 +284,22 @@ impl Model {
 /// Azure's numbers begin there too.
 const FIRST_LINK_IDENTIFIER: u32 = 0x2000_0001;
 
-/// The lowest number from 1 on that nobody has, and nobody had a moment ago.
-fn fresh(taken: impl Iterator<Item = u32>) -> u32 {
-    let taken: BTreeSet<u32> = taken.collect();
-    (1..).find(|id| !taken.contains(id)).unwrap_or(u32::MAX)
+/// Numbers for what is new: the lowest from 1 on that nothing had before the declaration, so that what is keyed by
+/// the number of something deleted never fits something new at once.
+struct Ids {
+    taken: BTreeSet<u32>,
+    last: u32,
+}
+
+impl Ids {
+    fn new(taken: impl Iterator<Item = u32>) -> Self {
+        Self { taken: taken.collect(), last: 0 }
+    }
+
+    fn fresh(&mut self) -> u32 {
+        self.last = (self.last.saturating_add(1)..).find(|id| !self.taken.contains(id)).unwrap_or(u32::MAX);
+        self.last
+    }
 }
 
 fn keep_case(id: &mut ResourceId, old: Option<&ResourceId>) {

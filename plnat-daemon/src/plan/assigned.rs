@@ -6,7 +6,7 @@ use crate::dataplane::Capacity;
 
 use super::arena::Arena;
 use super::error::RowError;
-use super::keys::{BackendKey, BlockKey, EndpointKey, RuleName};
+use super::keys::{BackendKey, BlockKey, EndpointKey, RuleName, ServiceKey};
 use super::slots::{Kind, Slots};
 
 const ENDPOINTS: Kind = Kind { map: "ENDPOINTS", setting: "endpoints", row: "endpoint" };
@@ -19,7 +19,7 @@ const BLOCKS: Kind = Kind { map: "PORT_BLOCKS", setting: "port_blocks", row: "bl
 #[derive(Debug)]
 pub(super) struct Assigned {
     pub(super) endpoints: Slots<EndpointKey>,
-    pub(super) services: Slots<String>,
+    pub(super) services: Slots<ServiceKey>,
     pub(super) rules: Slots<RuleName>,
     pub(super) backends: Slots<BackendKey>,
     pub(super) blocks: Slots<BlockKey>,

@@ -16,7 +16,7 @@ use super::assigned::Assigned;
 use super::check;
 use super::error::PlanError;
 use super::ground::Ground;
-use super::keys::{BackendKey, BlockKey, EndpointKey, RuleName};
+use super::keys::{BackendKey, BlockKey, EndpointKey, RuleName, ServiceKey};
 use super::records::Records;
 use super::tables::{self, Tables};
 
@@ -90,7 +90,8 @@ struct Sketch<'a> {
 
 impl<'a> Sketch<'a> {
     fn service(&mut self, service: &'a Service) -> Result<(), PlanError> {
-        let slot = self.assigned.services.take(service.key.clone())?.slot;
+        let key = ServiceKey { service: service.key.clone(), network: service.network };
+        let slot = self.assigned.services.take(key)?.slot;
         self.services.insert(&service.key, slot);
         let nat = service.nat.map(|address| address.map_or(Ip4::default(), Ip4::from));
         let record = record::Service::new(service.network, nat);

@@ -18,6 +18,15 @@ pub struct EndpointKey {
     pub address: Ipv4Addr,
 }
 
+/// A service in its network: with another network all its keys are others.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct ServiceKey {
+    /// Key of the service.
+    pub service: String,
+    /// Network id of the provider.
+    pub network: u32,
+}
+
 /// A rule of a service.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct RuleName {

@@ -10,7 +10,7 @@ use super::assigned::Assigned;
 use super::draft::{self, Draft};
 use super::error::{PlanError, RowError};
 use super::ground::Ground;
-use super::keys::{BackendKey, BlockKey, EndpointKey};
+use super::keys::{BackendKey, BlockKey, EndpointKey, ServiceKey};
 use super::records::Records;
 use super::tables::Tables;
 
@@ -137,9 +137,9 @@ impl Planner {
         self.assigned.endpoints.key(slot)
     }
 
-    /// Key of the service that has the slot in `SERVICES`, or had it until the last sweep.
-    pub fn service(&self, slot: u32) -> Option<&str> {
-        self.assigned.services.key(slot).map(String::as_str)
+    /// Whose the slot in `SERVICES` is, or was until the last sweep.
+    pub fn service(&self, slot: u32) -> Option<&ServiceKey> {
+        self.assigned.services.key(slot)
     }
 
     /// Whose the slot in `BACKENDS` is, or was until the last sweep.
@@ -154,7 +154,9 @@ impl Planner {
 
     /// Slot of a service.
     pub fn service_slot(&self, key: &str) -> Option<u32> {
-        self.assigned.services.slot(&key.to_owned())
+        let first = ServiceKey { service: key.into(), network: 0 };
+        let mut slots = self.assigned.services.from(first).take_while(|(held, _)| held.service == key);
+        slots.find_map(|(held, _)| self.assigned.services.slot(held))
     }
 
     /// Slots of an endpoint, one for each of its links; those of a link or an address that it lost lately too.

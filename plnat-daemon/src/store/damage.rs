@@ -32,8 +32,11 @@ fn install_hook() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let text = panic.payload_as_str().unwrap_or("it cannot be read");
-            let what = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let payload = panic.payload();
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            let words = text.unwrap_or("it cannot be read").split_whitespace();
+            let what = words.collect::<Vec<_>>().join(" ");
             let path = GUARDED.with_borrow_mut(|guarded| {
                 let (path, message) = guarded.as_mut()?;
                 message.get_or_insert_with(|| what.clone());

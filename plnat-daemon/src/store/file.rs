@@ -7,9 +7,11 @@
 
 mod check;
 mod create;
+mod fault;
 
 use std::path::{Path, PathBuf};
 
+use fault::Fault;
 use redb::{Database, Durability, ReadableTable, TableDefinition};
 
 use super::damage::guard;
@@ -51,22 +53,22 @@ impl FileStore {
         };
         let identity = check::check(path, &file)?;
         let database = guard(path, || {
-            Database::builder().create_file(file).map_err(|error| database_error(path, error))
+            Database::builder().create_file(file).map_err(|error| Fault::from(error).on(path))
         })?;
         Ok(Self { path: path.to_owned(), database, identity, retention: retention.max(1) })
     }
 
     fn read<T>(
         &self,
-        work: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
+        work: impl FnOnce(&redb::ReadTransaction) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
         guard(&self.path, || {
             let read = || work(&self.database.begin_read()?);
-            read().map_err(|error| redb_error(&self.path, error))
+            read().map_err(|fault| fault.on(&self.path))
         })
     }
 
-    fn write(&self, changes: &[Change], events: &[String]) -> Result<u64, redb::Error> {
+    fn write(&self, changes: &[Change], events: &[String]) -> Result<u64, Fault> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate);
         transaction.set_two_phase_commit(true);
@@ -120,7 +122,7 @@ impl Store for FileStore {
         if changes.is_empty() && events.is_empty() {
             return Ok(self.log_range()?.last);
         }
-        guard(&self.path, || self.write(changes, events).map_err(|error| redb_error(&self.path, error)))
+        guard(&self.path, || self.write(changes, events).map_err(|fault| fault.on(&self.path)))
     }
 
     fn log_range(&self) -> Result<LogRange, StoreError> {
@@ -146,36 +148,8 @@ impl Store for FileStore {
     }
 }
 
-fn sequence(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<u64, redb::Error> {
-    match meta.get(META_SEQUENCE)? {
-        None => Ok(0),
-        Some(text) => text
-            .value()
-            .parse()
-            .map_err(|_| redb::Error::Corrupted(format!("its sequence number is {:?}", text.value()))),
-    }
-}
-
-fn database_error(path: &Path, error: redb::DatabaseError) -> StoreError {
-    match error {
-        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
-        other => redb_error(path, other.into()),
-    }
-}
-
-fn redb_error(path: &Path, error: redb::Error) -> StoreError {
-    let path = path.to_owned();
-    match error {
-        redb::Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
-            StoreError::Damaged { path, what: "it is no redb database".into() }
-        }
-        redb::Error::Io(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
-            StoreError::Damaged { path, what: "it ends too early".into() }
-        }
-        redb::Error::Io(source) => StoreError::Io { path, doing: "read or write it", source },
-        error @ (redb::Error::PreviousIo | redb::Error::LockPoisoned(_)) => {
-            StoreError::Failed { path, what: error.to_string() }
-        }
-        other => StoreError::Damaged { path, what: other.to_string() },
-    }
+fn sequence(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<u64, Fault> {
+    let Some(text) = meta.get(META_SEQUENCE)? else { return Ok(0) };
+    let wrong = || redb::Error::Corrupted(format!("its sequence number is {:?}", text.value()));
+    text.value().parse().map_err(|_| wrong().into())
 }

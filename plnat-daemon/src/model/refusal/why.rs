@@ -29,7 +29,7 @@ pub enum Why {
     NoInterfaceName { name: String },
     /// A list that needs an entry has none.
     #[error("there is no {what}")]
-    Empty { what: &'static str },
+    Empty { what: &'static str, write: &'static str },
     /// More than the limit.
     #[error("{count} {what}, and at most {limit} are possible")]
     TooMany { what: &'static str, count: usize, limit: usize },
@@ -143,7 +143,7 @@ impl Why {
             Self::NoInterfaceName { .. } => {
                 "1 to 15 characters without `/`, `:` and spaces, as `ip link` shows it".to_owned()
             }
-            Self::Empty { what } => format!("write at least one {what}"),
+            Self::Empty { write, .. } => format!("write {write}"),
             Self::TooMany { limit, .. } => format!("remove all but {limit}"),
             Self::OutOfRange { value, from, to } => {
                 format!("write {}, or another number from {from} to {to}", (*value).clamp(*from, *to))
@@ -154,7 +154,9 @@ impl Why {
             }
             Self::HostBits { prefix } => format!("write `{}`", prefix.trunc()),
             Self::PrefixLength { .. } => "write a prefix from /1 to /29".to_owned(),
-            Self::PrefixOverlap { .. } => "prefixes of one network must not overlap".to_owned(),
+            Self::PrefixOverlap { other, .. } => {
+                format!("prefixes of one network must not overlap: write one outside `{other}`")
+            }
             Self::SubnetOutsideNetwork { space, .. } => {
                 format!("write a prefix inside {}, or extend address_prefixes", list(space))
             }

@@ -274,3 +274,50 @@ fn two_endpoints_may_swap_their_addresses() {
     let after = world.connection("contoso/shop");
     assert_eq!((after.address, after.guid, after.state), (address("10.0.1.21"), before, Approved));
 }
+
+#[test]
+fn an_interface_that_is_repeated_in_a_declaration_uses_up_no_number() {
+    let mut world = World::new();
+    world.change(|wanted| wanted.links.push(link("contoso"))).unwrap_err();
+    world
+        .change(|wanted| wanted.links.push(LinkSpec { interface: "z0".to_owned(), ..link("contoso") }))
+        .unwrap();
+    let ids: Vec<u32> = world.model.intent().links.iter().map(|link| link.id).collect();
+    assert_eq!(ids.iter().max(), Some(&5));
+}
+
+#[test]
+fn two_thousand_consumers_are_declared_and_restored() {
+    let mut wanted = declaration();
+    wanted.endpoints.clear();
+    let mut service = wanted.services.remove(0);
+    service.visibility = Audience::Everybody;
+    wanted.load_balancers = (0..10)
+        .map(|at| {
+            let mut load_balancer = declaration().load_balancers.remove(0);
+            load_balancer.id.name = name(&format!("web{at}"));
+            load_balancer.frontend.iter_mut().for_each(|frontend| frontend.private_ip_address = None);
+            load_balancer
+        })
+        .collect();
+    for at in 0..10 {
+        let mut service = service.clone();
+        service.id.name = name(&format!("web{at}"));
+        service.load_balancer.name = name(&format!("web{at}"));
+        service.nat_ip = vec![nat("n", None)];
+        wanted.services.push(service);
+    }
+    for at in 0..2_000 {
+        let owner = format!("consumer{at}");
+        wanted.networks.push(consumer(&owner));
+        let mut endpoint = endpoint(&owner, "shop");
+        endpoint.private_link_service =
+            ServiceRef::Id(id(Kind::PrivateLinkService, "provider", &format!("web{}", at % 10)));
+        wanted.endpoints.push(endpoint);
+    }
+    let mut world = World::default();
+    world.declare(&wanted).unwrap();
+    assert_eq!(world.model.intent().endpoints.len(), 2_000);
+    assert_eq!(Model::restore(&world.model.durable_rows()).model, world.model);
+    assert!(world.declare(&wanted).unwrap().difference.is_empty());
+}

@@ -279,7 +279,7 @@ fn services() {
             "frontend `spare` answers TCP port 80, and so does frontend `web` of this service",
         )],
     );
-    refused(|wanted| service(wanted).nat_ip = vec![], &[&at("nat_ip", "there is no NAT address (nat_ip)")]);
+    refused(|wanted| service(wanted).nat_ip = vec![], &[&at("nat_ip", "there is no NAT address")]);
     refused(
         |wanted| service(wanted).nat_ip.extend((0..7).map(|at| nat(&format!("n{at}"), None))),
         &[&at("nat_ip[8]", "9 NAT addresses, and at most 8 are possible")],

@@ -43,7 +43,8 @@ fn every_damaged_row_is_named_and_the_others_are_read() {
             // Whatever is missing, nothing else falls over.
             restored.model.intent();
             restored.model.probes();
-            (restored.model.services(), restored.model.endpoints());
+            restored.model.services();
+            restored.model.endpoints();
             Model::restore(&restored.model.durable_rows());
         }
     }

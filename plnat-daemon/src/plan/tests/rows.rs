@@ -161,7 +161,10 @@ fn losing_one_of_two_links_ends_the_sessions_of_that_link_alone() {
     rig.settle(&intent, &ground);
     assert_eq!(rig.live_sessions(), 2);
     let mut links = BTreeSet::new();
-    rig.memory.clone().sessions(&mut |session| _ = links.insert(session.forward.scope)).unwrap();
+    rig.memory
+        .clone()
+        .sessions(crate::dataplane::ALL_LINES, &mut |session| _ = links.insert(session.forward.scope))
+        .unwrap();
     assert_eq!(links, BTreeSet::from([Scope::link(2)]));
     let kept = rig.planner.endpoint_slots("contoso");
     assert_eq!(kept.len(), 1);
@@ -171,7 +174,7 @@ fn losing_one_of_two_links_ends_the_sessions_of_that_link_alone() {
 #[test]
 fn what_a_session_relies_on_ends_it_when_it_changes() {
     type Change = fn(&mut Intent);
-    let rows: [(&str, Change); 6] = [
+    let rows: [(&str, Change); 7] = [
         ("endpoint's address", |i| i.endpoints[0].address = Ipv4Addr::new(10, 0, 0, 6)),
         ("endpoint's service", |i| {
             let other = service("other", &[NAT2], i.services[0].rules.clone());
@@ -181,6 +184,7 @@ fn what_a_session_relies_on_ends_it_when_it_changes() {
         ("endpoint's identity", |i| i.endpoints[0].key = "fabrikam".into()),
         ("backend's port", |i| i.services[0].rules[0].backend_port = 9443),
         ("rule's protocol", |i| i.services[0].rules[0].protocol = Protocol::Udp),
+        ("service's network", |i| i.services[0].network = 1),
         ("NAT address", |i| i.services[0].nat[0] = Some(NAT2)),
     ];
     for (what, change) in rows {
@@ -544,7 +548,7 @@ fn rows_that_cannot_be_right_are_refused() {
         let refused = import(Capacity::default(), &|rows| _ = rows.insert(name.into(), web.clone()));
         assert!(refused.is_some(), "{name}");
     }
-    for value in ["", "{}", "null", r#"{"key":7}"#, r#"{"key":"web","resting":-1}"#] {
+    for value in ["", "{}", "null", r#"{"key":7}"#, r#"{"key":{"service":"web","network":2},"resting":-1}"#] {
         let refused =
             import(Capacity::default(), &|rows| _ = rows.insert("service/0000000001".into(), value.into()));
         assert!(matches!(refused, Some(RowError::Malformed { .. })), "{value}");
@@ -570,4 +574,23 @@ fn a_summary_says_what_happens_in_words() {
         summary(&first, &second).to_string(),
         "2 endpoints rejected, 1 rule changed, 1 backend draining, 1 backend removed"
     );
+}
+
+#[test]
+fn a_nat_address_can_be_handed_over_by_a_service_that_moves_away() {
+    let (mut intent, ground) = simple();
+    intent.services.push(service("other", &[], vec![]));
+    let mut rig = rig();
+    rig.settle(&intent, &ground);
+    rig.open_sessions();
+    let block = rig.planner.nat_blocks()[0].block;
+    intent.services[0].network = 1;
+    intent.services[0].nat[0] = None;
+    intent.services[1] = service("other", &[NAT], intent.services[0].rules.clone());
+    assert_eq!(rig.install(&intent, &ground), Ok(true));
+    // The tuple is the same one, so the ports that the old sessions still hold are not given out.
+    let blocks = rig.planner.nat_blocks();
+    assert_eq!((blocks[0].service.as_str(), blocks[0].block), ("other", block));
+    rig.settle(&intent, &ground);
+    assert_eq!(rig.live_sessions(), 0);
 }

@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use redb::{Database, StorageBackend};
 
-use super::{LOG, META, META_IDENTITY, META_SCHEMA, ROWS, SCHEMA, database_error, redb_error, sequence};
+use super::fault::Fault;
+use super::{LOG, META, META_IDENTITY, META_SCHEMA, ROWS, SCHEMA, sequence};
 use crate::store::damage::guard;
 use crate::store::{Identity, StoreError};
 
@@ -40,8 +41,8 @@ pub(super) fn check(path: &Path, mut file: &File) -> Result<Identity, StoreError
     guard(path, || {
         let copy = Memory(Mutex::new(bytes));
         let mut database =
-            Database::builder().create_with_backend(copy).map_err(|error| database_error(path, error))?;
-        let whole = database.check_integrity().map_err(|error| database_error(path, error))?;
+            Database::builder().create_with_backend(copy).map_err(|error| Fault::from(error).on(path))?;
+        let whole = database.check_integrity().map_err(|error| Fault::from(error).on(path))?;
         if !whole {
             return Err(damaged(path, "its pages do not agree with each other"));
         }
@@ -50,10 +51,10 @@ pub(super) fn check(path: &Path, mut file: &File) -> Result<Identity, StoreError
 }
 
 fn contents(path: &Path, database: &Database) -> Result<Identity, StoreError> {
-    let read = || -> Result<_, redb::Error> {
+    let read = || -> Result<_, Fault> {
         let transaction = database.begin_read()?;
         let meta = transaction.open_table(META)?;
-        let text = |key| Ok::<_, redb::Error>(meta.get(key)?.map(|value| value.value().to_owned()));
+        let text = |key| Ok::<_, Fault>(meta.get(key)?.map(|value| value.value().to_owned()));
         let (schema, identity) = (text(META_SCHEMA)?, text(META_IDENTITY)?);
         let schema = schema.and_then(|text| text.parse::<u32>().ok());
         if schema.is_some_and(|schema| schema <= SCHEMA) {
@@ -63,7 +64,7 @@ fn contents(path: &Path, database: &Database) -> Result<Identity, StoreError> {
         }
         Ok((schema, identity))
     };
-    let (schema, identity) = read().map_err(|error| redb_error(path, error))?;
+    let (schema, identity) = read().map_err(|fault| fault.on(path))?;
     match schema {
         None => return Err(damaged(path, "it has no schema number")),
         Some(found) if found > SCHEMA => {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, Durability};
 
-use super::{LOG, META, META_IDENTITY, META_SCHEMA, ROWS, SCHEMA, database_error, redb_error};
+use super::fault::Fault;
+use super::{LOG, META, META_IDENTITY, META_SCHEMA, ROWS, SCHEMA};
 use crate::store::damage::guard;
 use crate::store::{Identity, StoreError};
 
@@ -42,8 +43,8 @@ fn fill(path: &Path, draft: &Path, identity: Identity) -> Result<(), StoreError>
         .open(draft)
         .map_err(|source| StoreError::Io { path: path.to_owned(), doing: "make it", source })?;
     guard(path, || {
-        let database = Database::builder().create_file(file).map_err(|error| database_error(path, error))?;
-        let write = || -> Result<(), redb::Error> {
+        let database = Database::builder().create_file(file).map_err(|error| Fault::from(error).on(path))?;
+        let write = || -> Result<(), Fault> {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::Immediate);
             transaction.set_two_phase_commit(true);
@@ -54,7 +55,7 @@ fn fill(path: &Path, draft: &Path, identity: Identity) -> Result<(), StoreError>
             drop((transaction.open_table(ROWS)?, transaction.open_table(LOG)?));
             Ok(transaction.commit()?)
         };
-        write().map_err(|error| redb_error(path, error))
+        write().map_err(|fault| fault.on(path))
     })
 }
 
