@@ -1,5 +1,6 @@
-//! What a demo leaves, if it leaves anything: processes, found by a variable that they inherit; the kernel's programs and the
-//! network namespaces that those had; and what is visible to everybody, mounts and named namespaces and files.
+//! What a demo leaves, if it leaves anything: processes, found by a variable that they inherit and by the PID namespace that they
+//! share (nginx writes its title over its environment); the kernel's programs and the network namespaces that those had; and what
+//! is visible to everybody, mounts and named namespaces and files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,6 +14,9 @@ pub(crate) const TAG: &str = "PLNAT_DEMO_TAG";
 /// The kernel needs a moment for a namespace's devices and a file system's pins.
 const MOMENT: Duration = Duration::from_secs(30);
 
+/// Kinds of namespaces that are looked at.
+const KINDS: [&str; 2] = ["net", "pid"];
+
 /// The marks of one demo, and what it was seen to have.
 pub(crate) struct Trace {
     tag: String,
@@ -24,7 +28,7 @@ pub(crate) struct Trace {
 pub(crate) struct Seen {
     /// Processes by number.
     pub(crate) processes: BTreeSet<u32>,
-    /// Network namespaces that are not this test's, by inode.
+    /// Network and PID namespaces that are not this test's, by inode.
     pub(crate) namespaces: BTreeSet<u64>,
     /// Programs in the kernel by id.
     pub(crate) programs: BTreeSet<u32>,
@@ -69,8 +73,9 @@ impl Trace {
         let programs: BTreeSet<u32> =
             aya::programs::loaded_programs().filter_map(|it| Some(it.ok()?.id())).collect();
         left.extend(programs.intersection(&seen.programs).map(|it| format!("program {it}")));
-        let namespaces: BTreeSet<u64> = all_processes().filter_map(namespace).collect();
-        left.extend(namespaces.intersection(&seen.namespaces).map(|it| format!("network namespace {it}")));
+        let namespaces: BTreeSet<u64> =
+            all_processes().flat_map(|it| KINDS.map(|kind| namespace(it, kind))).flatten().collect();
+        left.extend(namespaces.intersection(&seen.namespaces).map(|it| format!("namespace {it}")));
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         left.extend(mounts.lines().filter(|it| it.starts_with("plnat-demo ")).map(str::to_owned));
         for directory in ["/run/netns", "/run", "/tmp", "/var/lib"] {
@@ -88,15 +93,20 @@ impl Trace {
 
     fn now(&self) -> Seen {
         let mark = format!("{TAG}={}", self.tag);
-        let own = namespace(std::process::id());
-        let mut seen = Seen::default();
-        for process in all_processes() {
+        let own = KINDS.map(|kind| namespace(std::process::id(), kind));
+        let tagged = |process: &u32| {
             let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-            if !environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes()) {
-                continue;
-            }
-            seen.processes.insert(process);
-            seen.namespaces.extend(namespace(process).filter(|it| Some(*it) != own));
+            environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes())
+        };
+        let mut seen = Seen { processes: all_processes().filter(tagged).collect(), ..Seen::default() };
+        let stages: BTreeSet<u64> = seen.processes.iter().filter_map(|&it| namespace(it, "pid")).collect();
+        let on_stage = |process: &u32| {
+            namespace(*process, "pid").is_some_and(|it| stages.contains(&it) && !own.contains(&Some(it)))
+        };
+        seen.processes.extend(all_processes().filter(on_stage));
+        for &process in &seen.processes {
+            let all = KINDS.map(|kind| namespace(process, kind)).into_iter();
+            seen.namespaces.extend(all.filter(|it| !own.contains(it)).flatten());
             seen.programs.extend(programs(process));
         }
         seen
@@ -127,8 +137,8 @@ fn all_processes() -> impl Iterator<Item = u32> {
         .filter_map(|it| it.file_name().to_str()?.parse().ok())
 }
 
-fn namespace(process: u32) -> Option<u64> {
-    fs::metadata(format!("/proc/{process}/ns/net")).ok().map(|it| it.ino())
+fn namespace(process: u32, kind: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{process}/ns/{kind}")).ok().map(|it| it.ino())
 }
 
 /// Programs that a process holds (proc(5), fdinfo).

