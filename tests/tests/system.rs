@@ -1,0 +1,1 @@
+//! System ring: the shipped binaries as an operator meets them.

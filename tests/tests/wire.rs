@@ -1,0 +1,4 @@
+//! Wire ring: the shipped binaries between real hosts in namespaces.
+
+#[path = "wire/reach.rs"]
+mod reach;
