@@ -4,6 +4,8 @@ pub mod bpf;
 pub mod faulty;
 pub mod memory;
 
+use std::ops::Range;
+
 use plnat_common::reason::COLUMNS;
 use plnat_common::record::{Event, Line, SweepReport, SweepRequest};
 
@@ -124,6 +126,9 @@ pub enum AttachMode {
     Generic,
 }
 
+/// The whole session table.
+pub const ALL_LINES: Range<u32> = 0..u32::MAX;
+
 /// A data plane. Blocking calls; the run loop keeps it on a thread of its own.
 pub trait DataPlane: Send {
     /// Capacity of the maps as they are, which may differ from the configuration after a take-over.
@@ -157,8 +162,8 @@ pub trait DataPlane: Send {
     /// Sweeps a stripe of sessions or of port blocks.
     fn sweep(&mut self, request: SweepRequest) -> Result<SweepReport, PlaneError>;
 
-    /// Calls `each` for every live session.
-    fn sessions(&mut self, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError>;
+    /// Calls `each` for every live session whose line towards the backend is one of `lines`; [`ALL_LINES`] are all.
+    fn sessions(&mut self, lines: Range<u32>, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError>;
 
     /// Use of a port block.
     fn port_use(&mut self, block: u32) -> Result<PortUse, PlaneError>;

@@ -15,4 +15,5 @@ pub mod model;
 pub mod netlink;
 pub mod plan;
 pub mod probe;
+pub mod run;
 pub mod store;

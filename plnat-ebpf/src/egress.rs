@@ -9,12 +9,16 @@ use plnat_common::reason::Reason;
 #[btf_map]
 static DEVICES: DevMap<65536> = DevMap::new();
 
-/// The action that sends the frame out of an interface: back where it came from, or by redirection. An interface that
-/// is gone is no way out.
+/// The action that sends the frame out of an interface. An interface that is gone is no way out.
 #[inline(always)]
-pub(crate) fn way(ctx: &XdpContext, interface: u32) -> Result<u32, Reason> {
-    if interface == ctx.ingress_ifindex() as u32 {
-        return Ok(xdp_action::XDP_TX);
-    }
+pub(crate) fn way(interface: u32) -> Result<u32, Reason> {
     DEVICES.redirect(interface, 0).map_err(|_| Reason::NoNextHop)
+}
+
+/// The action that sends the frame back where it came from. By redirection too: a veth does not wake its peer for frames of
+/// `XDP_TX` unless the peer has a program of its own (`veth_xdp_flush`), and they would wait in its ring.
+#[inline(always)]
+pub(crate) fn back(ctx: &XdpContext) -> u32 {
+    let fallback = xdp_action::XDP_TX;
+    DEVICES.redirect(ctx.ingress_ifindex() as u32, fallback as u64).unwrap_or(fallback)
 }

@@ -56,7 +56,7 @@ pub(crate) fn plnat(ctx: XdpContext) -> u32 {
     let mut trip = Trip::default();
     let (reason, action) = match handle(&ctx, &mut trip) {
         Ok(exit) => exit,
-        Err(reason) => (reason, answer_or_end(reason)),
+        Err(reason) => (reason, answer_or_end(&ctx, reason)),
     };
     count::packet(&trip, reason, (ctx.data_end() - ctx.data()) as u64);
     trace::packet(&ctx, &trip, reason);
@@ -81,16 +81,16 @@ fn handle(ctx: &XdpContext, trip: &mut Trip) -> Result<(Reason, u32), Reason> {
         Frame::Arp => Err(arp::answer(ctx, interface, trip)?),
         Frame::Ipv4(packet) => {
             let reason = forward::packet(ctx, interface, &packet, trip)?;
-            Ok((reason, egress::way(ctx, trip.egress)?))
+            Ok((reason, egress::way(trip.egress)?))
         }
     }
 }
 
 /// The action of a packet that is not sent on.
 #[inline(always)]
-fn answer_or_end(reason: Reason) -> u32 {
+fn answer_or_end(ctx: &XdpContext, reason: Reason) -> u32 {
     match reason.verdict() {
-        Verdict::Answer => xdp_action::XDP_TX,
+        Verdict::Answer => egress::back(ctx),
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Drop | Verdict::Forward => xdp_action::XDP_DROP,
     }

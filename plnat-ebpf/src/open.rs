@@ -133,7 +133,7 @@ extern "C" fn plnat_map(service: u64, backend: u64, protocol: u64, spread: u64) 
     };
     let blocks = &backend.blocks[if protocol == TCP as u64 { Backend::TCP } else { Backend::UDP }];
     let count = service.count;
-    let mut turn = (spread as u32 as u64 * count as u64 >> 32) as u32;
+    let mut turn = ((spread as u32 as u64 * count as u64) >> 32) as u32;
     for step in 0..MAX_NAT_ADDRESSES as u32 {
         if step >= count {
             break;

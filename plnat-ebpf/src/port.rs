@@ -40,7 +40,7 @@ pub(crate) fn take(block: u32) -> Option<u16> {
 extern "C" fn plnat_port_take(index: u64) -> u64 {
     // SAFETY: no argument.
     let random = unsafe { bpf_get_prandom_u32() } as u64;
-    let mut word = (random & 0xffff_ffff) * WORDS as u64 >> 32;
+    let mut word = ((random & 0xffff_ffff) * WORDS as u64) >> 32;
     for _ in 0..STEPS {
         let port = plnat_port_in_word(index, word, random);
         if port != 0 {

@@ -42,7 +42,7 @@ pub(crate) fn pick(rule: &Rule, key: &LineKey) -> Result<u32, Reason> {
     let table = unsafe { core::ptr::read_volatile(&rule.maglev) };
     let (first, length) = ((table >> 32) as u32, table as u32);
     let spread = hash::spread(key, rule.distribution, secret::seed());
-    let entry = first.wrapping_add((spread as u64 * length as u64 >> 32) as u32);
+    let entry = first.wrapping_add(((spread as u64 * length as u64) >> 32) as u32);
     match MAGLEV.get(entry) {
         Some(&backend) if length != 0 && backend != 0 => Ok(backend),
         _ => Err(Reason::NoBackend),

@@ -145,7 +145,7 @@ impl Frame {
                 out.extend(source.to_be_bytes());
                 out.extend(destination.to_be_bytes());
                 out.extend([0, 0, 0, 1, 0, 0, 0, 2]);
-                out.extend([((20 + options.len()) / 4 << 4) as u8, *flags, 0xff, 0xff, 0, 0, 0, 0]);
+                out.extend([(((20 + options.len()) / 4) << 4) as u8, *flags, 0xff, 0xff, 0, 0, 0, 0]);
                 out.extend(options);
                 Some(16)
             }

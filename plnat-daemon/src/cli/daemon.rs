@@ -25,7 +25,7 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "FILE")]
     pub bpf_object: Option<PathBuf>,
 
-    /// Throw pinned maps and links away and start with empty ones: all sessions are lost
+    /// Detach from all interfaces, throw the maps away and end: all sessions are lost
     #[arg(long)]
     pub reset_dataplane: bool,
 
@@ -34,6 +34,6 @@ pub struct DaemonArgs {
     pub log_format: LogFormat,
 
     /// What to log: a level, or targets with levels as in info,plnat_daemon::probe=debug
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "RUST_LOG", default_value = "info,netlink_packet_route=error", value_name = "FILTER")]
     pub log: String,
 }

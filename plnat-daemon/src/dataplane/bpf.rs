@@ -17,6 +17,7 @@ mod shape;
 mod trace;
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -175,9 +176,9 @@ impl DataPlane for BpfPlane {
         sweep(&mut self.ebpf, request)
     }
 
-    fn sessions(&mut self, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
+    fn sessions(&mut self, lines: Range<u32>, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
         let now = sweep(&mut self.ebpf, clock_request())?.jiffies as u32;
-        self.tables.each(now, self.hz, each);
+        self.tables.each(lines, now, self.hz, each);
         Ok(())
     }
 

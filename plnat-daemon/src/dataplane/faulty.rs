@@ -1,11 +1,12 @@
 //! A data plane that refuses: wraps another one and fails calls before they reach it, always the same ones for the
 //! same seed.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plnat_common::record::{Event, SweepReport, SweepRequest};
 
-use crate::dataplane::{Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session};
+use crate::dataplane::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session};
 use crate::plan::{Records, Write};
 
 /// Which calls fail. A handle: a test keeps a clone and changes its mind while the daemon uses the plane.
@@ -122,14 +123,22 @@ impl<P: DataPlane> DataPlane for FaultyPlane<P> {
         self.plane.detach(interface)
     }
 
+    fn attachments(&self) -> Vec<Attachment> {
+        self.plane.attachments()
+    }
+
+    fn jiffies_per_second(&self) -> u32 {
+        self.plane.jiffies_per_second()
+    }
+
     fn sweep(&mut self, request: SweepRequest) -> Result<SweepReport, PlaneError> {
         self.faults.pass("sweeping")?;
         self.plane.sweep(request)
     }
 
-    fn sessions(&mut self, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
+    fn sessions(&mut self, lines: Range<u32>, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
         self.faults.pass("reading sessions")?;
-        self.plane.sessions(each)
+        self.plane.sessions(lines, each)
     }
 
     fn port_use(&mut self, block: u32) -> Result<PortUse, PlaneError> {

@@ -8,6 +8,7 @@ mod invariants;
 mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plnat_common::reason::COLUMNS;
@@ -154,10 +155,11 @@ impl DataPlane for MemoryPlane {
         Ok(sessions.sweep(records, request))
     }
 
-    fn sessions(&mut self, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
+    fn sessions(&mut self, lines: Range<u32>, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
         let sessions: Vec<Session> = self.state().sessions.live().copied().collect();
         // Not under the lock: the caller may look at the plane.
-        sessions.iter().for_each(each);
+        let at = |place: &usize| lines.contains(&(*place as u32));
+        sessions.iter().enumerate().filter(|(place, _)| at(place)).for_each(|(_, session)| each(session));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 
 use super::{EventRecord, NewEvent, Subscription};
-use crate::store::{Change, LogEntry, Store, StoreError};
+use crate::store::{Change, LogEntry, Row, Store, StoreError};
 
 /// Events that a listener may be behind before it has to read the log.
 const CHANNEL: usize = 256;
@@ -77,6 +77,11 @@ impl EventBus {
             let _ = self.live.send(Arc::new(self.record(sequence, event)));
         }
         Ok(())
+    }
+
+    /// All rows of the store. Blocks.
+    pub fn rows(&self) -> Result<Vec<Row>, StoreError> {
+        self.store.load()
     }
 
     /// Sequence number of the newest event; 0 before the first.

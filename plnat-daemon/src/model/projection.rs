@@ -25,6 +25,11 @@ impl Model {
         }
     }
 
+    /// Short id of the network with a durable id.
+    pub fn network_name(&self, id: u32) -> Option<String> {
+        self.networks.values().find(|network| network.id == id).map(|network| network.spec.id.short())
+    }
+
     fn service_intent(&self, service: &Service) -> Option<intent::Service> {
         let load_balancer = &self.load_balancers.get(&service.spec.load_balancer)?.spec;
         let network = self.networks.get(&load_balancer.network)?.id;

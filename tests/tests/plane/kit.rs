@@ -60,7 +60,7 @@ pub(crate) fn pinned<T: bytemuck::Pod>(directory: &Path, name: &str) -> Array<Ma
 
 pub(crate) fn sessions(plane: &mut BpfPlane) -> Vec<Session> {
     let mut found = Vec::new();
-    plane.sessions(&mut |session| found.push(*session)).unwrap();
+    plane.sessions(plnat_daemon::dataplane::ALL_LINES, &mut |session| found.push(*session)).unwrap();
     found
 }
 

@@ -1,5 +1,6 @@
 //! Reading sessions and port blocks through mappings while programs write them.
 
+use std::ops::Range;
 use std::os::fd::AsFd;
 
 use aya::Ebpf;
@@ -38,8 +39,8 @@ impl Tables {
 
     /// Calls `each` for every session whose two lines belong together at the moment they are read. `now` is the
     /// low half of jiffies.
-    pub(super) fn each(&self, now: u32, hz: u32, each: &mut dyn FnMut(&Session)) {
-        for at in 0..self.line_count {
+    pub(super) fn each(&self, lines: Range<u32>, now: u32, hz: u32, each: &mut dyn FnMut(&Session)) {
+        for at in lines.start..lines.end.min(self.line_count) {
             let Some(session) = self.session(at, now, hz) else { continue };
             each(&session);
         }

@@ -218,7 +218,10 @@ impl Rig {
         };
         let block = blocks[place];
         let mut live = Vec::new();
-        self.memory.clone().sessions(&mut |session| live.push(*session)).unwrap();
+        self.memory
+            .clone()
+            .sessions(crate::dataplane::ALL_LINES, &mut |session| live.push(*session))
+            .unwrap();
         let taken: BTreeSet<u16> = live
             .iter()
             .filter(|session| session.forward.block() == block)
@@ -267,7 +270,7 @@ impl Rig {
 
     pub(super) fn live_sessions(&self) -> usize {
         let mut live = 0;
-        self.memory.clone().sessions(&mut |_| live += 1).unwrap();
+        self.memory.clone().sessions(crate::dataplane::ALL_LINES, &mut |_| live += 1).unwrap();
         live
     }
 
@@ -280,7 +283,7 @@ impl Rig {
             assert_eq!(self.planner.backend(*backend), Some(backend_key));
             assert_eq!(self.planner.block(*block), Some(block_key));
         };
-        self.memory.clone().sessions(check).unwrap();
+        self.memory.clone().sessions(crate::dataplane::ALL_LINES, check).unwrap();
     }
 
     /// What a sweep left goes where the records would send it today.
@@ -296,7 +299,7 @@ impl Rig {
             let index = if line.protocol == TCP { Backend::TCP } else { Backend::UDP };
             assert_eq!(backend.blocks[index][line.nat_place as usize], line.block());
         };
-        self.memory.clone().sessions(check).unwrap();
+        self.memory.clone().sessions(crate::dataplane::ALL_LINES, check).unwrap();
     }
 
     fn store(&mut self) {
@@ -311,7 +314,10 @@ impl Rig {
 
     fn forget_ended_sessions(&mut self) {
         let mut live = BTreeSet::new();
-        self.memory.clone().sessions(&mut |session| _ = live.insert(id(&session.forward))).unwrap();
+        self.memory
+            .clone()
+            .sessions(crate::dataplane::ALL_LINES, &mut |session| _ = live.insert(id(&session.forward)))
+            .unwrap();
         self.names.retain(|id, _| live.contains(id));
     }
 

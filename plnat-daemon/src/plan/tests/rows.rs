@@ -161,7 +161,10 @@ fn losing_one_of_two_links_ends_the_sessions_of_that_link_alone() {
     rig.settle(&intent, &ground);
     assert_eq!(rig.live_sessions(), 2);
     let mut links = BTreeSet::new();
-    rig.memory.clone().sessions(&mut |session| _ = links.insert(session.forward.scope)).unwrap();
+    rig.memory
+        .clone()
+        .sessions(crate::dataplane::ALL_LINES, &mut |session| _ = links.insert(session.forward.scope))
+        .unwrap();
     assert_eq!(links, BTreeSet::from([Scope::link(2)]));
     let kept = rig.planner.endpoint_slots("contoso");
     assert_eq!(kept.len(), 1);

@@ -1,0 +1,19 @@
+//! The run loop of `plnatd`: the only module that spawns.
+//!
+//! One thread owns the [`Gateway`]: model, planner and data plane. Everything else is a task that turns something from
+//! outside (a client, a signal, the network, a probe, the ring buffer) into a [`Message`] for it.
+
+mod answer;
+mod control;
+mod gateway;
+mod ground;
+mod message;
+mod rows;
+mod start;
+mod sweep;
+mod tasks;
+
+pub use gateway::{Gateway, Parts, ReloadError};
+pub use ground::Grounds;
+pub use message::Message;
+pub use start::run;
