@@ -120,8 +120,9 @@ pub fn plug(one: &Space, near: &str, other: &Space, far: &str) {
         }
     });
     other.run(move || {
-        run("ethtool", &format!("-K {far} gro on tx off txvlan off"));
+        // In this order: a veth tells its peer that frames may be redirected to it only when GRO changes while it is up.
         ip(&format!("link set {far} up"));
+        run("ethtool", &format!("-K {far} gro on tx off txvlan off"));
     });
 }
 
