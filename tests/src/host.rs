@@ -132,8 +132,10 @@ pub fn set(setting: &str, value: &str) {
     std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
-/// As many descriptors for this process as the system gives.
-pub fn many_descriptors() {
-    use nix::sys::resource::{Resource, setrlimit};
-    setrlimit(Resource::RLIMIT_NOFILE, 1 << 20, 1 << 20).expect("root, to have a million descriptors");
+/// Sees to it that this process may have `count` descriptors.
+pub fn descriptors(count: u64) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    assert!(most >= count, "the test needs {count} descriptors: raise the limit of {most} (`ulimit -Hn`)");
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("a limit below the highest");
 }

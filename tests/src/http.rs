@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,15 +10,18 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::routing::{get, post};
+use axum::serve::{IncomingStream, Listener};
 use futures_util::stream;
 use http_body_util::BodyExt as _;
 use hyper::Request;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use ring::digest::{Context, SHA256};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -37,7 +41,48 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Site {
     identity: String,
     peers: Arc<Mutex<BTreeSet<SocketAddrV4>>>,
-    task: Option<JoinHandle<()>>,
+    port: Option<oneshot::Sender<oneshot::Sender<()>>>,
+}
+
+/// A port that can be closed while the connections that came over it go on.
+struct Port {
+    listener: Option<TcpListener>,
+    close: oneshot::Receiver<oneshot::Sender<()>>,
+}
+
+impl Listener for Port {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        while let Some(listener) = &self.listener {
+            tokio::select! {
+                accepted = listener.accept() => if let Ok(accepted) = accepted {
+                    return accepted;
+                },
+                closed = &mut self.close => {
+                    self.listener = None;
+                    if let Ok(closed) = closed {
+                        let _ = closed.send(());
+                    }
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.as_ref().map_or(Err(io::ErrorKind::NotConnected.into()), TcpListener::local_addr)
+    }
+}
+
+#[derive(Clone)]
+struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, Port>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Port>) -> Self {
+        Self(*stream.remote_addr())
+    }
 }
 
 #[derive(Clone)]
@@ -50,7 +95,7 @@ impl Site {
     /// A server that calls itself `identity`.
     pub fn start(host: &Host, port: u16, identity: &str) -> Self {
         let peers = Arc::default();
-        let mut site = Self { identity: identity.into(), peers, task: None };
+        let mut site = Self { identity: identity.into(), peers, port: None };
         site.resume(host, port);
         site
     }
@@ -64,7 +109,7 @@ impl Site {
             .route("/bytes/{count}", get(bytes))
             .route("/digest", post(digest))
             .with_state(shared)
-            .into_make_service_with_connect_info::<SocketAddr>();
+            .into_make_service_with_connect_info::<Peer>();
         let listener = host.run(async move {
             let socket = TcpSocket::new_v4()?;
             socket.set_reuseaddr(true)?;
@@ -72,18 +117,17 @@ impl Site {
             socket.listen(65_535)
         });
         let listener: TcpListener = listener.expect("the port is free");
-        self.task = Some(host.spawn(async move {
-            axum::serve(listener, app).await.expect("a server does not end");
-        }));
+        let (port, close) = oneshot::channel();
+        self.port = Some(port);
+        let port = Port { listener: Some(listener), close };
+        host.spawn(async move { axum::serve(port, app).await });
     }
 
     /// Closes the server's port; open connections go on.
     pub fn stop(&mut self, host: &Host) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-            // Its end closes the port.
-            host.run(async move { drop(task.await) });
-        }
+        let (tell, closed) = oneshot::channel();
+        self.port.take().and_then(|port| port.send(tell).ok()).expect("the port is open");
+        host.run(closed).expect("the server lives as long as its host");
     }
 
     /// Who asked for something other than its health.
@@ -94,7 +138,7 @@ impl Site {
 
 async fn who(
     State(shared): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     Path(word): Path<String>,
 ) -> String {
     note(&shared, peer);
@@ -103,7 +147,7 @@ async fn who(
 
 async fn bytes(
     State(shared): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     Path(count): Path<u64>,
 ) -> Body {
     note(&shared, peer);
@@ -112,7 +156,7 @@ async fn bytes(
 
 async fn digest(
     State(shared): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     mut body: Body,
 ) -> String {
     note(&shared, peer);

@@ -16,8 +16,8 @@ fn a_hundred_megabytes_arrive_unchanged_in_both_directions() {
     assert_eq!((count, &digest), (BYTES, &wanted));
     let told = client.run(async { Connection::open(WEB).await?.send(BYTES).await }).unwrap();
     assert_eq!(told, format!("{BYTES} {wanted}"));
-    let link = &world.gateway.json("counters --link contoso0")[0];
+    let service = &world.gateway.json("counters --service web")[0];
     for direction in ["bytes_to_client", "bytes_to_backend"] {
-        assert!(link[direction].as_u64() > Some(BYTES), "{link}");
+        assert!(service[direction].as_u64() > Some(BYTES), "{service}");
     }
 }

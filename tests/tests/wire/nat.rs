@@ -1,15 +1,16 @@
 //! NAT addresses: adding, removing, and using the last port.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd as _;
 
 use futures_util::{StreamExt as _, stream};
 use plnat_tests::config::{Config, ENDPOINT, Rule, nat};
-use plnat_tests::host::{DEADLINE, many_descriptors};
+use plnat_tests::host::Host;
 use plnat_tests::http::{Connection, ask};
 use plnat_tests::space::{ip, wait};
 use plnat_tests::world::{WEB, World};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::timeout;
 
 #[test]
 fn a_second_nat_address_comes_and_the_first_goes_without_a_question_failing() {
@@ -67,82 +68,102 @@ async fn connect(from: Ipv4Addr, port: u16) -> std::io::Result<TcpStream> {
     socket.connect(SocketAddrV4::new(ENDPOINT, PORT).into()).await
 }
 
+/// Forgets a connection without telling the other end, which goes on to have it. So one process needs no descriptor for
+/// each of all the connections.
+fn forget(stream: TcpStream) -> std::io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the descriptor is open while `stream` lives, and the option's value is a live int of the length given.
+    let set = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_REPAIR,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if set == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Who has an established connection to the port, as the host's kernel says.
+fn established(host: &Host) -> HashSet<SocketAddrV4> {
+    let table = host.space().run(|| std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap());
+    let end = |text: &str| {
+        let (address, port) = text.split_once(':').unwrap();
+        let octets = u32::from_str_radix(address, 16).unwrap().to_ne_bytes();
+        SocketAddrV4::new(octets.into(), u16::from_str_radix(port, 16).unwrap())
+    };
+    let mut peers = HashSet::new();
+    for line in table.lines().skip(1) {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        if fields[3] == "01" && end(fields[1]).port() == PORT {
+            peers.insert(end(fields[2]));
+        }
+    }
+    peers
+}
+
 #[test]
 fn every_port_of_a_nat_address_carries_a_connection_and_a_second_address_the_following_ones() {
-    many_descriptors();
     let clients = [Ipv4Addr::new(10, 0, 0, 10), Ipv4Addr::new(10, 0, 0, 11)];
     let mut config = Config::new(&["contoso"]);
     config.sessions = 131_072;
     config.service().backends.truncate(1);
     config.service().rules.push(Rule { protocol: "Tcp", frontend_port: PORT, backend_port: PORT });
     let mut world = World::start(config);
-    let server = &world.servers().next().unwrap().host;
-    let listener = server.run(async {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind((Ipv4Addr::UNSPECIFIED, PORT).into())?;
-        socket.listen(65_535)
-    });
-    let listener: TcpListener = listener.unwrap();
-    let (accepted, mut peers) = tokio::sync::mpsc::unbounded_channel();
-    server.spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, peer)) = listener.accept().await {
-            held.push(stream);
-            let _ = accepted.send(peer);
-        }
-    });
+    let address = world.config.service().backends[0].address;
+    // Never accepts: the kernel establishes the connections and keeps them in the queue.
+    let listener: TcpListener = world
+        .server(address)
+        .host
+        .run(async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((Ipv4Addr::UNSPECIFIED, PORT).into())?;
+            socket.listen(65_535)
+        })
+        .unwrap();
     let client = world.consumer("contoso");
     client.space().run(move || ip(&format!("address add {}/16 dev eth0", clients[1])));
-    // A client's first port is 1024 as well: half of the sessions from each address.
+    // Half of the sessions from each address.
     let ports = 1024..1024 + (PORTS / 2) as u16;
     let work = client.spawn(async move {
         let attempts =
             clients.into_iter().flat_map(|from| ports.clone().map(move |port| connect(from, port)));
-        let mut attempts = stream::iter(attempts).buffer_unordered(256);
-        let mut held = Vec::with_capacity(PORTS);
+        let mut attempts = stream::iter(attempts).buffer_unordered(128);
         while let Some(stream) = attempts.next().await {
-            held.push(stream?);
+            forget(stream?)?;
         }
-        std::io::Result::Ok(held)
+        std::io::Result::Ok(())
     });
-    let held = client.finish(work).unwrap();
-    assert_eq!(held.len(), PORTS);
-    let seen = client.run(async move {
-        let mut seen = std::collections::HashSet::new();
-        while seen.len() < PORTS {
-            seen.insert(timeout(DEADLINE, peers.recv()).await.expect("the backend accepts all").unwrap());
-        }
-        (seen, peers)
+    client.finish(work).unwrap();
+    let peers = wait("the backend has them all", || {
+        let peers = established(&world.server(address).host);
+        (peers.len() >= PORTS).then_some(peers)
     });
-    let (seen, mut peers) = seen;
-    assert!(seen.iter().all(|peer| peer.ip() == nat(4) && peer.port() >= 1024));
-    let row = |world: &World, address: &str| {
+    assert!(peers.len() == PORTS && peers.iter().all(|peer| *peer.ip() == nat(4) && peer.port() >= 1024));
+    let in_use = |world: &World, address: &str| {
         let rows = world.gateway.json("nat");
         let rows = rows.as_array().unwrap();
         let found = rows.iter().find(|it| it["address"] == address && it["backend_port"] == PORT);
-        found.map(|it| it["in_use"].as_u64().unwrap())
+        found.and_then(|it| it["in_use"].as_u64())
     };
-    assert_eq!(row(&world, "10.2.1.4"), Some(PORTS as u64));
+    assert_eq!(in_use(&world, "10.2.1.4"), Some(PORTS as u64));
     assert_eq!(world.gateway.counter("service web", "no_port"), 0);
 
-    let attempt = client.spawn(connect(clients[0], 60_000));
-    wait("the next one is refused by name", || {
-        (world.gateway.counter("service web", "no_port") > 0).then_some(())
-    });
+    let attempt = world.consumer("contoso").spawn(connect(clients[0], 60_000));
+    let refused = || (world.gateway.counter("service web", "no_port") > 0).then_some(());
+    wait("the next one is refused by name", refused);
     assert!(!attempt.is_finished());
-    assert_eq!(row(&world, "10.2.1.4"), Some(PORTS as u64));
+    assert_eq!(in_use(&world, "10.2.1.4"), Some(PORTS as u64));
 
     world.config.service().nat.push(nat(5));
     world.reload();
     let client = world.consumer("contoso");
-    let late = client.finish(attempt).unwrap();
-    let (more, peer) = client.run(async move {
-        let peer = timeout(DEADLINE, peers.recv()).await.unwrap().unwrap();
-        (connect(clients[0], 60_001).await, peer)
-    });
-    more.unwrap();
-    assert_eq!(peer.ip(), nat(5));
-    assert_eq!(row(&world, "10.2.1.4"), Some(PORTS as u64));
-    assert_eq!(row(&world, "10.2.1.5"), Some(2));
-    drop((held, late));
+    let held = client.finish(attempt).unwrap();
+    let more = client.run(connect(clients[0], 60_001)).unwrap();
+    let peers = established(&world.server(address).host);
+    assert_eq!(peers.iter().filter(|peer| *peer.ip() == nat(5)).count(), 2);
+    assert_eq!(in_use(&world, "10.2.1.4"), Some(PORTS as u64));
+    assert_eq!(in_use(&world, "10.2.1.5"), Some(2));
+    drop((held, more, listener));
 }

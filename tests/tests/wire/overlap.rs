@@ -1,7 +1,7 @@
 //! Networks that have the same addresses.
 
 use plnat_tests::config::{Config, Consumer, Provider, Service, nat};
-use plnat_tests::host::many_descriptors;
+use plnat_tests::host::descriptors;
 use plnat_tests::http::Connection;
 use plnat_tests::udp;
 use plnat_tests::world::{CLIENT, DATAGRAMS, WEB, World};
@@ -70,7 +70,8 @@ fn providers_with_the_same_addresses_are_kept_apart() {
 fn three_consumers_run_two_thousand_connections_each_at_once_and_every_answer_is_theirs() {
     const CONNECTIONS: usize = 2_000;
     const QUESTIONS: usize = 3;
-    many_descriptors();
+    // Both ends of each connection, and those of a test beside this one.
+    descriptors(2 * 3 * CONNECTIONS as u64 + 4_000);
     let world = World::start(one_service_each());
     let all = Arc::new(Barrier::new(CONSUMERS.len() * CONNECTIONS));
     let mut clients = Vec::new();
