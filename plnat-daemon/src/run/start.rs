@@ -201,11 +201,8 @@ fn restore(rows: &[crate::store::Row], state_dir: &Path) -> anyhow::Result<Model
 fn level(trace: PacketTrace) -> LevelFilter {
     match trace {
         PacketTrace::Off => LevelFilter::OFF,
-        PacketTrace::Error => LevelFilter::ERROR,
-        PacketTrace::Warn => LevelFilter::WARN,
-        PacketTrace::Info => LevelFilter::INFO,
-        PacketTrace::Debug => LevelFilter::DEBUG,
-        PacketTrace::Trace => LevelFilter::TRACE,
+        PacketTrace::Drops => LevelFilter::INFO,
+        PacketTrace::All => LevelFilter::DEBUG,
     }
 }
 
