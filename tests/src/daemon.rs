@@ -130,7 +130,7 @@ impl Gateway {
         assert!(self.daemon.is_none(), "there is a daemon");
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a file");
         command.stdout(log.try_clone().expect("a descriptor")).stderr(log);
-        while self.notify.recv(&mut [0; 4096]).is_ok() {}
+        self.notices();
         let child = self.space.run(move || command.spawn().expect("plnatd"));
         let child = self.daemon.insert(child);
         let end = Instant::now() + START;
@@ -171,6 +171,16 @@ impl Gateway {
             Output { status, stdout: out.join().expect("no panic"), stderr: err }
         });
         ended.into()
+    }
+
+    /// What daemons told their service manager since the last start, line by line.
+    pub fn notices(&self) -> Vec<String> {
+        let mut told = [0; 4096];
+        let mut lines = Vec::new();
+        while let Ok(length) = self.notify.recv(&mut told) {
+            lines.extend(String::from_utf8_lossy(&told[..length]).lines().map(str::to_owned));
+        }
+        lines
     }
 
     /// Process id of the daemon.
