@@ -68,7 +68,7 @@ fn a_user_with_three_capabilities_runs_the_gateway() {
         assert_eq!(field("CapEff:"), format!("{:016x}", 1u64 << 12 | 1 << 38 | 1 << 39));
         assert_eq!(world.gateway.json("status")["adopted"], adopted);
         world.consumer("contoso").run(ask(WEB, "me")).unwrap();
-        assert_eq!(world.gateway.lines("sessions").is_empty(), false);
+        assert!(!world.gateway.lines("sessions").is_empty());
         assert!(world.gateway.end(Signal::SIGTERM).success());
     }
 }

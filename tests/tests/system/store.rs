@@ -51,7 +51,7 @@ fn identities_and_decisions_survive_a_restart_and_another_order_in_the_file() {
     world.gateway.end(Signal::SIGKILL);
     world.config.consumers.reverse();
     world.config.providers[0].services.reverse();
-    world.config.providers[0].services.insert(0, Service::new("first", 3, &[3], &[11]));
+    world.config.providers[0].services.insert(0, Service::new("first", 9, &[9], &[11]));
     write(&world);
     world.gateway.start();
     let mut after = identities(&world.gateway);
