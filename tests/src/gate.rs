@@ -264,11 +264,11 @@ impl Gate {
         };
         let mut wanted = Vec::new();
         for row in [Some(Row::Link(side.link())), service.map(Row::Service)].into_iter().flatten() {
-            wanted.push((row, reason as usize, 1));
             wanted.extend(bytes.map(|column| (row, column, frame.len() as u64)));
+            wanted.push((row, reason.column(), 1));
         }
         let names = |moved: &[(Row, usize, u64)]| {
-            let name = |column: usize| Reason::ALL.get(column).map_or("bytes", |reason| reason.name());
+            let name = |column: usize| Reason::of_column(column).map_or("bytes", |reason| reason.name());
             moved
                 .iter()
                 .map(|(row, column, by)| format!("{row:?} {} +{by}", name(*column)))

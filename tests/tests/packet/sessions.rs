@@ -242,7 +242,7 @@ fn a_full_table_refuses_by_name_and_keeps_every_session_it_has() -> Result<()> {
         } else {
             refused += 1;
             let columns: Vec<_> = outcome.moved.iter().map(|(_, column, _)| *column).collect();
-            assert_eq!(columns, [TableFull as usize; 2]);
+            assert_eq!(columns, [TableFull.column(); 2]);
         }
     }
     assert!(kept.len() >= 64, "only {} of at least 64 sessions", kept.len());
