@@ -21,6 +21,8 @@ pub const fn nat(number: u8) -> Ipv4Addr {
 pub struct Config {
     /// Lines for `[gateway]`; the directories are the gateway's own.
     pub gateway: String,
+    /// Tables at the end.
+    pub extra: String,
     /// Room for sessions.
     pub sessions: u32,
     /// Providers; the interface of each is its name with a zero.
@@ -69,12 +71,21 @@ pub struct Backend {
 /// A load-balancing rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// `Tcp` or `Udp`.
+    /// `Tcp`, `Udp` or `All`.
     pub protocol: &'static str,
-    /// Port at the endpoint.
+    /// Port at the endpoint; 0 with `All`.
     pub frontend_port: u16,
-    /// Port at the backend.
+    /// Port at the backend; 0 with `All`.
     pub backend_port: u16,
+    /// `Default`, `SourceIP` or `SourceIPProtocol`.
+    pub distribution: &'static str,
+}
+
+impl Rule {
+    /// A rule that spreads by addresses and ports.
+    pub const fn new(protocol: &'static str, frontend_port: u16, backend_port: u16) -> Self {
+        Self { protocol, frontend_port, backend_port, distribution: "Default" }
+    }
 }
 
 /// A consumer's network with its endpoint.
@@ -100,6 +111,7 @@ impl Config {
     pub fn new(consumers: &[&str]) -> Self {
         Self {
             gateway: String::new(),
+            extra: String::new(),
             sessions: 16_384,
             providers: vec![Provider {
                 name: "provider".into(),
@@ -128,10 +140,7 @@ impl Service {
             frontend: backend(frontend),
             nat: nats.iter().map(|&number| nat(number)).collect(),
             backends: backends.iter().map(|&number| Backend::new(number)).collect(),
-            rules: vec![
-                Rule { protocol: "Tcp", frontend_port: HTTP, backend_port: HTTP },
-                Rule { protocol: "Udp", frontend_port: UDP, backend_port: UDP_BACKEND },
-            ],
+            rules: vec![Rule::new("Tcp", HTTP, HTTP), Rule::new("Udp", UDP, UDP_BACKEND)],
             probe: true,
             auto_approval: vec!["*".into()],
         }
@@ -157,7 +166,8 @@ impl Display for Config {
         writeln!(f, "{}", self.gateway)?;
         writeln!(f, "[capacity]\nsessions = {}\nport_blocks = 64", self.sessions)?;
         self.providers.iter().try_for_each(|provider| write!(f, "{provider}"))?;
-        self.consumers.iter().try_for_each(|consumer| write!(f, "{consumer}"))
+        self.consumers.iter().try_for_each(|consumer| write!(f, "{consumer}"))?;
+        writeln!(f, "{}", self.extra)
     }
 }
 
@@ -217,7 +227,7 @@ name = "{name}"
                 "[[load_balancer.probe]]\nname = \"{name}\"\nprotocol = \"Http\"\nport = {HTTP}\nrequest_path = \"/health\"\ninterval_in_seconds = 5\nprobe_threshold = 1"
             )?;
         }
-        for Rule { protocol, frontend_port, backend_port } in &self.rules {
+        for Rule { protocol, frontend_port, backend_port, distribution } in &self.rules {
             write!(
                 f,
                 r#"[[load_balancer.rule]]
@@ -227,6 +237,7 @@ backend_pool = "{name}"
 protocol = "{protocol}"
 frontend_port = {frontend_port}
 backend_port = {backend_port}
+load_distribution = "{distribution}"
 "#
             )?;
             if self.probe {

@@ -4,6 +4,8 @@
 mod backends;
 #[path = "wire/bulk.rs"]
 mod bulk;
+#[path = "wire/crash.rs"]
+mod crash;
 #[path = "wire/decisions.rs"]
 mod decisions;
 #[path = "wire/life.rs"]
@@ -14,5 +16,9 @@ mod nat;
 mod overlap;
 #[path = "wire/reach.rs"]
 mod reach;
+#[path = "wire/shapes.rs"]
+mod shapes;
 #[path = "wire/truth.rs"]
 mod truth;
+#[path = "wire/weather.rs"]
+mod weather;

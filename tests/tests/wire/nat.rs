@@ -109,7 +109,7 @@ fn every_port_of_a_nat_address_carries_a_connection_and_a_second_address_the_fol
     let mut config = Config::new(&["contoso"]);
     config.sessions = 131_072;
     config.service().backends.truncate(1);
-    config.service().rules.push(Rule { protocol: "Tcp", frontend_port: PORT, backend_port: PORT });
+    config.service().rules.push(Rule::new("Tcp", PORT, PORT));
     let mut world = World::start(config);
     let address = world.config.service().backends[0].address;
     // Never accepts: the kernel establishes the connections and keeps them in the queue.
