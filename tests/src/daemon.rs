@@ -126,7 +126,13 @@ impl Gateway {
 
     /// Starts a command as the daemon and waits until it says that it is ready.
     #[track_caller]
-    pub fn start_with(&mut self, mut command: Command) {
+    pub fn start_with(&mut self, command: Command) {
+        self.start_meanwhile(command, |_| {});
+    }
+
+    /// As [`Gateway::start_with`], and does something to the process again and again until then.
+    #[track_caller]
+    pub fn start_meanwhile(&mut self, mut command: Command, mut meanwhile: impl FnMut(Pid)) {
         assert!(self.daemon.is_none(), "there is a daemon");
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a file");
         command.stdout(log.try_clone().expect("a descriptor")).stderr(log);
@@ -144,6 +150,7 @@ impl Gateway {
             let ended = child.try_wait().expect("a child");
             assert!(ended.is_none(), "plnatd ended: {ended:?}");
             assert!(Instant::now() < end, "plnatd is not ready");
+            meanwhile(Pid::from_raw(child.id() as i32));
         }
     }
 

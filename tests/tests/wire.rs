@@ -16,6 +16,8 @@ mod nat;
 mod overlap;
 #[path = "wire/reach.rs"]
 mod reach;
+#[path = "wire/reuse.rs"]
+mod reuse;
 #[path = "wire/shapes.rs"]
 mod shapes;
 #[path = "wire/truth.rs"]

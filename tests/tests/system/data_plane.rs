@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 use plnat_tests::config::Config;
 use plnat_tests::http::{Connection, ask};
+use plnat_tests::space::wait;
 use plnat_tests::world::{WEB, World};
 
 /// Whether the gateway's interface has a program.
@@ -86,4 +87,30 @@ fn a_data_plane_of_another_store_is_not_taken_over() {
     std::fs::rename(world.gateway.path("elsewhere"), world.gateway.path("state")).unwrap();
     world.gateway.start();
     assert_eq!(world.gateway.json("status")["adopted"], true);
+}
+
+#[test]
+fn packets_are_traced_by_name_where_the_file_asks_for_it_and_after_a_take_over() {
+    let mut config = Config::new(&["contoso"]);
+    config.gateway = "packet_trace = \"all\"".into();
+    let mut world = World::start(config);
+    for _ in 0..2 {
+        let before = world.gateway.log().len();
+        world.consumer("contoso").run(ask(WEB, "me")).unwrap();
+        wait("the log names the packets", || {
+            let log = world.gateway.log();
+            (log[before..].contains("plnat::packet") && log[before..].contains("to_backend")).then_some(())
+        });
+        world.gateway.end(Signal::SIGTERM);
+        world.gateway.start();
+        assert_eq!(world.gateway.json("status")["adopted"], true);
+    }
+    world.config.gateway = String::new();
+    world.gateway.end(Signal::SIGTERM);
+    world.gateway.write(&world.config);
+    world.gateway.start();
+    let before = world.gateway.log().len();
+    world.consumer("contoso").run(ask(WEB, "me")).unwrap();
+    world.gateway.ok("counters");
+    assert!(!world.gateway.log()[before..].contains("plnat::packet"));
 }

@@ -121,6 +121,32 @@ fn the_service_manager_is_told_when_the_daemon_is_ready_and_when_it_stops() {
 }
 
 #[test]
+fn a_signal_to_reload_does_not_end_a_daemon_that_still_starts() {
+    let mut world = World::build(Config::new(&["contoso"]));
+    let command = world.gateway.command(&[]);
+    let path = world.gateway.path("run/plnat.sock");
+    world.gateway.start_meanwhile(command, |pid| {
+        // The socket is there before anything is loaded.
+        if path.exists() {
+            let _ = nix::sys::signal::kill(pid, Signal::SIGHUP);
+        }
+    });
+    assert_eq!(world.gateway.json("status")["pid"], world.gateway.pid().as_raw());
+}
+
+#[test]
+fn a_port_for_metrics_that_is_taken_is_named() {
+    let gateway = Gateway::new();
+    let mut config = Config::new(&["contoso"]);
+    config.gateway = "metrics = \"127.0.0.1:9999\"".into();
+    gateway.write(&config);
+    let taken = gateway.space().run(|| std::net::TcpListener::bind("127.0.0.1:9999").unwrap());
+    let told = gateway.finish(gateway.command(&[]));
+    assert!(told.code == 1 && told.err.contains("127.0.0.1:9999"), "{told:?}");
+    drop(taken);
+}
+
+#[test]
 fn a_reload_that_is_asked_for_in_the_first_moment_is_done() {
     let mut world = World::build(Config::new(&["contoso"]));
     for round in 0..5u8 {
