@@ -59,7 +59,7 @@ reasons! {
     Pass Truncated = 10, "truncated", "Too short to tell whom it is for.";
     Drop Malformed = 11, "malformed", "A header length, a total length or a port is impossible.";
     Drop Fragment = 12, "fragment", "A fragment, which is not translated yet.";
-    Drop IcmpError = 13, "icmp_error", "An ICMP error, which is not translated yet.";
+    Drop IcmpError = 13, "icmp_error", "An ICMP error that carries no packet of ours, or of a kind that hosts are not sent through a translator.";
     Drop Protocol = 14, "protocol", "Neither TCP, UDP nor ICMP echo.";
     Drop TtlExpired = 15, "ttl_expired", "Time to live used up.";
     Drop Spoofed = 16, "spoofed", "The source is no host's: our own, loopback, multicast, broadcast, or equal to the destination.";
@@ -76,6 +76,8 @@ reasons! {
     Drop BackendGone = 27, "backend_gone", "The session's backend was removed.";
     Drop Race = 28, "race", "Another CPU opened the same session at the same moment.";
     Drop Internal = 29, "internal", "A record that must exist does not; please report.";
+    Forward ErrorToBackend = 30, "error_to_backend", "ICMP error about a backend's packet translated and sent to the backend.";
+    Forward ErrorToClient = 31, "error_to_client", "ICMP error about a client's packet translated and sent to the client.";
 }
 
 /// Columns of a counter row: bytes first, then packets by reason, so that what every forwarded packet writes lies in one

@@ -8,8 +8,8 @@ use plnat_common::record::{Interface, LineKey, tcp_state};
 use crate::address::{self, Target};
 use crate::packet::Packet;
 use crate::rewrite::{self, Translation};
-use crate::session::{self, Found};
-use crate::{Trip, backend, echo, endpoint, link, open, tcp};
+use crate::session::{self, Found, Known};
+use crate::{Trip, backend, echo, endpoint, icmp_error, link, open, tcp};
 
 /// The exit of a sound packet: `Ok` for one that is sent on.
 #[inline(always)]
@@ -20,7 +20,7 @@ pub(crate) fn packet(
     trip: &mut Trip,
 ) -> Result<Reason, Reason> {
     if packet.protocol == ICMP {
-        return icmp(interface, packet, trip);
+        return icmp(ctx, interface, packet, trip);
     }
     let key = key(interface, packet);
     match session::find(&key) {
@@ -61,12 +61,7 @@ fn known(
         return Err(Reason::TtlExpired);
     }
     let forward = !key.scope.is_provider();
-    let (macs, egress, reason) = if forward {
-        let backend = backend::of_session(line.way)?;
-        (backend.macs, backend.egress, Reason::ToBackend)
-    } else {
-        (line.macs, line.way, Reason::ToClient)
-    };
+    let (macs, egress) = way(&line, forward)?;
     if packet.protocol == TCP && (packet.tcp_flags() & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED)
     {
         tcp::observe(found.index, packet.tcp_flags(), forward)?;
@@ -78,7 +73,17 @@ fn known(
     let (source, destination, ports) = (line.source, line.destination, line.ports);
     rewrite::apply(packet, &Translation { source, destination, ports, macs });
     trip.egress = egress;
-    Ok(reason)
+    Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
+}
+
+/// Where packets of a line go: to the backend's next hop, or back the way that the client's packets come.
+#[inline(always)]
+pub(crate) fn way(line: &Known, to_backend: bool) -> Result<(MacPair, u32), Reason> {
+    if !to_backend {
+        return Ok((line.macs, line.way));
+    }
+    let backend = backend::of_session(line.way)?;
+    Ok((backend.macs, backend.egress))
 }
 
 /// A packet that no session knows: the first of one, or none of ours.
@@ -118,19 +123,19 @@ fn unknown(
     Ok(Reason::ToBackend)
 }
 
-/// Ping to an endpoint is answered here; nothing else of ICMP is translated yet.
+/// Ping to an endpoint is answered here, errors about a session's packets are translated, and nothing else of ICMP is.
 #[inline(always)]
-fn icmp(interface: &Interface, packet: &Packet, trip: &mut Trip) -> Result<Reason, Reason> {
-    let refusal = match packet.icmp_type().0 {
-        3 | 4 | 5 | 11 | 12 => Reason::IcmpError,
-        _ => Reason::Protocol,
-    };
+fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Trip) -> Result<Reason, Reason> {
+    let (kind, code) = packet.icmp_type();
     match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => {
             let endpoint = endpoint::record(slot)?;
             trip.service = endpoint.service;
-            if packet.icmp_type() != (crate::packet::ECHO_REQUEST, 0) {
-                return Err(refusal);
+            if icmp_error::is_translatable(kind) {
+                return icmp_error::translate(ctx, packet, link::consumer_scope(interface), trip);
+            }
+            if (kind, code) != (crate::packet::ECHO_REQUEST, 0) {
+                return Err(refusal(kind));
             }
             if spoofed(interface, packet) {
                 return Err(Reason::Spoofed);
@@ -140,11 +145,23 @@ fn icmp(interface: &Interface, packet: &Packet, trip: &mut Trip) -> Result<Reaso
         }
         Target::Nat(service) => {
             trip.service = service;
-            Err(refusal)
+            if icmp_error::is_translatable(kind) {
+                return icmp_error::translate(ctx, packet, link::provider_scope(interface), trip);
+            }
+            Err(refusal(kind))
         }
         Target::NatElsewhere => Err(Reason::NatWrongSide),
         Target::Foreign if address::is_nat(interface, packet.source) => Err(Reason::Spoofed),
         Target::Foreign => Err(Reason::NotOurs),
+    }
+}
+
+/// Why an ICMP message is not for us.
+#[inline(always)]
+fn refusal(kind: u8) -> Reason {
+    match kind {
+        4 | 5 => Reason::IcmpError,
+        _ => Reason::Protocol,
     }
 }
 

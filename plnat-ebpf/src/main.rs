@@ -19,6 +19,7 @@ mod egress;
 mod endpoint;
 mod event;
 mod forward;
+mod icmp_error;
 mod link;
 mod open;
 mod packet;

@@ -36,6 +36,9 @@ const _: () = assert!(size_of::<Ip>() == Ipv4Hdr::LEN);
 /// More fragments, and the offset (RFC 791), as they lie in memory.
 const FRAGMENT: u16 = 0x3fff_u16.to_be();
 
+/// The fragment offset alone.
+pub(crate) const FRAGMENT_OFFSET: u16 = 0x1fff_u16.to_be();
+
 /// A frame that may be ours.
 pub(crate) enum Frame {
     /// ARP, not looked into yet.

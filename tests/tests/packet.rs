@@ -2,6 +2,8 @@
 
 #[path = "packet/exits.rs"]
 mod exits;
+#[path = "packet/icmp.rs"]
+mod icmp;
 #[path = "packet/ports.rs"]
 mod ports;
 #[path = "packet/sessions.rs"]
