@@ -78,6 +78,8 @@ reasons! {
     Drop Internal = 29, "internal", "A record that must exist does not; please report.";
     Forward ErrorToBackend = 30, "error_to_backend", "ICMP error about a backend's packet translated and sent to the backend.";
     Forward ErrorToClient = 31, "error_to_client", "ICMP error about a client's packet translated and sent to the client.";
+    Drop TooBig = 32, "too_big", "Longer than the MTU of its way out.";
+    Answer ErrorSent = 33, "error_sent", "ICMP error sent about a dropped packet, which is counted by its own reason too.";
 }
 
 /// Columns of a counter row: bytes first, then packets by reason, so that what every forwarded packet writes lies in one

@@ -56,12 +56,14 @@ fn known(
     let line = session::read(found.line, key).ok_or(Reason::Race)?;
     let endpoint = endpoint::record(line.endpoint)?;
     trip.service = endpoint.service;
+    trip.answerable = true;
     endpoint::admit(endpoint)?;
     if packet.ttl() <= 1 {
         return Err(Reason::TtlExpired);
     }
     let forward = !key.scope.is_provider();
     let (macs, egress) = way(&line, forward)?;
+    fits(packet, egress, trip)?;
     if packet.protocol == TCP && (packet.tcp_flags() & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED)
     {
         tcp::observe(found.index, packet.tcp_flags(), forward)?;
@@ -71,9 +73,30 @@ fn known(
         session::learn(found.line, line.macs, packet.macs(), ctx.ingress_ifindex() as u32);
     }
     let (source, destination, ports) = (line.source, line.destination, line.ports);
+    trip.answerable = false;
     rewrite::apply(packet, &Translation { source, destination, ports, macs });
     trip.egress = egress;
     Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
+}
+
+/// Every link carries packets of this length (RFC 8200 section 5 asks it of links for IPv6); longer ones are held against the
+/// way out.
+const ALWAYS_FITS: u16 = 1280;
+
+/// Out, with the MTU to be told, unless the packet fits through the interface that it leaves by. The program cannot fragment.
+#[inline(always)]
+fn fits(packet: &Packet, egress: u32, trip: &mut Trip) -> Result<(), Reason> {
+    let length = packet.length();
+    if length <= ALWAYS_FITS {
+        return Ok(());
+    }
+    match link::mtu(egress) {
+        mtu if mtu != 0 && length as u32 > mtu => {
+            trip.mtu = mtu;
+            Err(Reason::TooBig)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where packets of a line go: to the backend's next hop, or back the way that the client's packets come.
@@ -110,6 +133,7 @@ fn unknown(
     if spoofed(interface, packet) {
         return Err(Reason::Spoofed);
     }
+    trip.answerable = true;
     admit(slot, endpoint, packet, trip)?;
     if packet.ttl() <= 1 {
         return Err(Reason::TtlExpired);
@@ -118,6 +142,8 @@ fn unknown(
         return Err(Reason::NoSession);
     }
     let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress_ifindex() as u32)?;
+    fits(packet, opened.egress, trip)?;
+    trip.answerable = false;
     rewrite::apply(packet, &opened.translation);
     trip.egress = opened.egress;
     Ok(Reason::ToBackend)
@@ -140,6 +166,7 @@ fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Tri
             if spoofed(interface, packet) {
                 return Err(Reason::Spoofed);
             }
+            trip.answerable = true;
             admit(slot, endpoint, packet, trip)?;
             Err(echo::reply(packet))
         }

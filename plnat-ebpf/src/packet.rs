@@ -69,6 +69,13 @@ impl Packet {
         unsafe { (*self.ip).ttl_protocol.to_ne_bytes()[0] }
     }
 
+    /// Length of the IP packet in bytes.
+    #[inline(always)]
+    pub(crate) fn length(&self) -> u16 {
+        // SAFETY: `frame` checked the 20 bytes of the IP header.
+        u16::from_be(unsafe { (*self.ip).total_length })
+    }
+
     /// Flags of a TCP header.
     #[inline(always)]
     pub(crate) fn tcp_flags(&self) -> u8 {

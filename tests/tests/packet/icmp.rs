@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use anyhow::{Context as _, Result};
 use plnat_common::checksum::{fold, sum};
 use plnat_common::reason::Reason::{
-    ErrorToBackend, ErrorToClient, IcmpError, NoSession, Rejected, TtlExpired,
+    ErrorSent, ErrorToBackend, ErrorToClient, IcmpError, NoSession, Rejected, ToBackend, ToClient, TooBig,
+    TtlExpired,
 };
 use plnat_common::record::endpoint_state;
 use plnat_tests::frame::{Frame, Upper, flag, verify};
@@ -80,22 +81,16 @@ fn exchange(tcp_session: bool, ip_options: &[u8]) -> Result<Exchange> {
 #[test]
 fn errors_about_the_clients_packets_reach_the_client() -> Result<()> {
     for (tcp, options) in [(true, &[][..]), (false, &[]), (true, &[1; 8]), (false, &[1; 40])] {
+        let mut it = exchange(tcp, options)?;
         for kind in [(3, 0), (3, 1), (3, 4), (3, 13), (11, 0), (12, 0)] {
-            for carried in
-                [28 + options.len(), 29 + options.len(), 38 + options.len(), 40 + options.len(), 128, 400]
-            {
-                let mut it = exchange(tcp, options)?;
+            for carried in [28, 29, 38, 40, 128, 400].map(|length| length + options.len()) {
                 for source in [PROVIDERS_ROUTER, BACKEND] {
                     let sent = error(source, kind, &it.backend_got, carried);
                     let wanted = translated(&sent, ENDPOINT, &it.client_sent, carried).bytes();
-                    let side = Side::Provider;
                     it.gate
-                        .expect(side, &sent.bytes(), ErrorToClient, Some(SERVICE), Some(&wanted))
+                        .expect(Side::Provider, &sent.bytes(), ErrorToClient, Some(SERVICE), Some(&wanted))
                         .with_context(|| format!("tcp {tcp}, kind {kind:?}, {carried} bytes"))?;
                 }
-            }
-            if options.is_empty() && kind != (3, 4) {
-                break;
             }
         }
     }
@@ -179,4 +174,61 @@ fn a_revoked_connection_gets_no_errors_and_an_old_one_dies() -> Result<()> {
     // The other consumer's endpoint has the same address, and its link no such session.
     let other = Frame { to: Side::Fabrikam.mac(), ..error(CLIENT, (3, 3), &it.client_got, 28) };
     super::exit(&mut it.gate, Side::Fabrikam, &other, NoSession, Some(SERVICE))
+}
+
+#[test]
+fn a_packet_longer_than_its_way_out_is_refused_with_the_length_that_fits() -> Result<()> {
+    let mut it = exchange(false, &[])?;
+    let (index, mtu) = (it.gate.ifindex(Side::Provider), 1400);
+    let mut record: plnat_common::record::Interface = it.gate.array("INTERFACES", index)?;
+    record.mtu = mtu;
+    it.gate.set("INTERFACES", index, record)?;
+    let sent = |length: u32| {
+        let mut frame = to_endpoint(Side::Contoso, udp(CLIENT_PORT, UDP_PORT));
+        frame.payload = vec![7; length as usize - 28];
+        frame
+    };
+    it.gate.expect(Side::Contoso, &sent(mtu).bytes(), ToBackend, Some(SERVICE), None)?;
+    let long = sent(mtu + 1);
+    let mut told = Frame::new(
+        Side::Contoso.mac(),
+        CLIENT_MAC,
+        ENDPOINT,
+        CLIENT,
+        Upper::Icmp { kind: (3, 4), rest: [0, 0, (mtu >> 8) as u8, mtu as u8] },
+    );
+    told.id = 0;
+    told.payload = long.bytes()[14..42].to_vec();
+    it.gate.expect(Side::Contoso, &long.bytes(), TooBig, Some(SERVICE), Some(&told.bytes()))?;
+    // The first packet of a session too, and the other way, where 1500 is the limit.
+    let mut first = sent(mtu + 1);
+    first.upper = udp(CLIENT_PORT + 1, UDP_PORT);
+    let mut told_first = told.clone();
+    told_first.payload = first.bytes()[14..42].to_vec();
+    it.gate.expect(Side::Contoso, &first.bytes(), TooBig, Some(SERVICE), Some(&told_first.bytes()))?;
+    let mut back = it.backend_sent.clone();
+    back.payload = vec![9; 1472];
+    it.gate.expect(Side::Provider, &back.bytes(), ToClient, Some(SERVICE), None)?;
+    back.payload.push(9);
+    it.gate.expect(Side::Provider, &back.bytes(), TooBig, Some(SERVICE), None)?;
+    Ok(())
+}
+
+#[test]
+fn errors_are_limited_for_each_link() -> Result<()> {
+    let mut gate = super::gate()?;
+    endpoint(&mut gate, CONTOSO, endpoint_state::PENDING)?;
+    endpoint(&mut gate, FABRIKAM, endpoint_state::PENDING)?;
+    let mut sent = [0, 0];
+    for round in 0..200 {
+        let frame = to_endpoint(Side::Contoso, tcp(1024 + round, FRONTEND_PORT, flag::SYN)).bytes();
+        let outcome = gate.run(Side::Contoso, &frame)?;
+        sent[0] += usize::from(outcome.moved.iter().any(|(_, column, _)| *column == ErrorSent.column()));
+    }
+    assert!((50..200).contains(&sent[0]), "{} errors for 200 packets", sent[0]);
+    let frame = to_endpoint(Side::Fabrikam, tcp(1024, FRONTEND_PORT, flag::SYN)).bytes();
+    let outcome = gate.run(Side::Fabrikam, &frame)?;
+    sent[1] += usize::from(outcome.moved.iter().any(|(_, column, _)| *column == ErrorSent.column()));
+    assert_eq!(sent[1], 1, "one link's errors were counted against another's");
+    Ok(())
 }

@@ -5,9 +5,9 @@ use plnat_common::reason::Reason;
 use plnat_daemon::dataplane::{AttachMode, DataPlane};
 use plnat_daemon::netlink::facts;
 use plnat_daemon::plan::{Records, Write};
+use plnat_tests::space::{Space, ip, mac_of, run};
 
 use crate::kit::{index, open, some_records, writes};
-use crate::space::{Space, ip, mac_of, run};
 
 #[test]
 fn a_native_attachment_counts_packets_and_a_second_attach_changes_nothing() {
