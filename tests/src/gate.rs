@@ -337,6 +337,12 @@ impl Gate {
         Ok(result.duration.as_nanos() as f64)
     }
 
+    /// Instructions that the verifier went through to accept a program of the object.
+    pub fn verified_instructions(&self, program: &str) -> Result<u32> {
+        let program: &Xdp = self.ebpf.program(program).context("no such program")?.try_into()?;
+        program.info()?.verified_instruction_count().context("the kernel does not say (5.16 and later do)")
+    }
+
     /// Runs a program on a frame `repeat` times, each on what the one before left; returns the last answer and frame.
     pub fn test_run(
         &mut self,

@@ -92,8 +92,15 @@ pub(crate) fn object(workspace: &Workspace, tools: &Tools) -> Result<PathBuf> {
     cargo.arg("--release");
     command::run(&mut cargo)?;
     let object = directory.join("plnat.o");
-    replace(&directory.join(TARGET).join("release/plnat"), &object)?;
+    let made = directory.join(TARGET).join("release");
+    replace(&made.join("plnat"), &object)?;
+    replace(&made.join("bench"), &bench_object(workspace))?;
     Ok(object)
+}
+
+/// The object with the programs that benchmarks compare with, which [`object`] makes beside the kernel object.
+pub(crate) fn bench_object(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("ebpf/bench.o")
 }
 
 /// A cargo verb on the kernel programs, with the compiler and the linker that they need.
