@@ -9,6 +9,7 @@ mod plnat;
 mod program;
 mod report;
 mod rig;
+mod sessions;
 mod settings;
 mod target;
 mod topology;
@@ -46,7 +47,13 @@ struct Options {
 #[derive(Subcommand)]
 enum What {
     /// A packet of an established session through the whole chain, by number of sessions, next to others that do the same
-    Packets,
+    Packets {
+        /// Only these, and the direct wire
+        #[arg(long, value_delimiter = ',', value_name = "TARGET")]
+        only: Vec<target::Target>,
+    },
+    /// A packet that opens a session, by how many are open, until no port is left
+    Sessions,
     /// The data path alone: nanoseconds a packet by BPF_PROG_TEST_RUN, one hot session, both directions
     Program,
     #[command(name = settings::KEEPER, hide = true)]
@@ -59,7 +66,8 @@ fn main() -> Result<()> {
     let meter = Meter::new(options.cpu.unwrap_or(last));
     let output = Output { json: options.json, save: options.save };
     match options.what {
-        What::Packets => packets::run(&meter, options.quick, &output),
+        What::Packets { only } => packets::run(&meter, options.quick, &only, &output),
+        What::Sessions => sessions::run(&meter, options.quick, &output),
         What::Program => program::run(options.quick, options.json),
         What::PutBack { settings } => settings::put_back(&settings),
     }

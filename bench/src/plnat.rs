@@ -17,6 +17,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::topology::{BACKEND_PORT, BACKENDS, ENDPOINT, Lane, NAT_ADDRESSES, PORT, backend, nat, provider};
 
+/// Key of the service that [`intent`] makes.
+pub(crate) const SERVICE: &str = "service";
 /// Network of the consumer.
 const CONSUMER: u32 = 1;
 /// Network of the provider.
@@ -97,15 +99,15 @@ fn ground(lane: &Lane) -> Ground {
     ground
 }
 
-/// One service of all backends, and its endpoint, approved.
-pub(crate) fn intent() -> Intent {
+/// One service of the first `backends` backends, and its endpoint, approved.
+pub(crate) fn intent(backends: u32) -> Intent {
     let mut addresses = [None; 8];
     (0..NAT_ADDRESSES).for_each(|place| addresses[place as usize] = Some(nat(place)));
-    let members: Vec<u32> = (0..BACKENDS).collect();
+    let members: Vec<u32> = (0..backends).collect();
     Intent {
         links: links(),
-        services: vec![service("service", addresses, &members)],
-        endpoints: vec![endpoint("endpoint", ENDPOINT, "service")],
+        services: vec![service(SERVICE, addresses, &members)],
+        endpoints: vec![endpoint("endpoint", ENDPOINT, SERVICE)],
     }
 }
 

@@ -38,13 +38,35 @@ struct Peer {
     link: XdpLink,
 }
 
+/// What clients and backends do with packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Peers {
+    /// Backends answer, clients count.
+    Answer,
+    /// The same, and both keep the packet.
+    Keep,
+    /// Backends count.
+    Count,
+}
+
+impl Peers {
+    fn program(self, client: bool) -> &'static str {
+        match (self, client) {
+            (Peers::Answer, true) | (Peers::Count, _) => "sink",
+            (Peers::Answer, false) => "reflect",
+            (Peers::Keep, true) => "sink_seen",
+            (Peers::Keep, false) => "reflect_seen",
+        }
+    }
+}
+
 /// The loaded programs.
 pub(crate) struct Rig {
     ebpf: Ebpf,
     meter: Meter,
     clock: Clock,
     peers: Vec<Peer>,
-    seen: bool,
+    peers_do: Peers,
     at_backend: Mapped<Seen>,
     at_client: Mapped<Seen>,
     /// Where programs are attached that no packet meets.
@@ -56,9 +78,9 @@ pub(crate) struct Rig {
 pub(crate) struct Sent {
     /// Packets sent.
     pub(crate) packets: u64,
-    /// Packets that came back.
+    /// Packets that arrived where they are counted.
     pub(crate) back: u64,
-    /// CPU nanoseconds a packet, of all that handled it.
+    /// CPU nanoseconds for each packet sent, of all that handled it or its answer.
     pub(crate) cost: f64,
 }
 
@@ -94,7 +116,7 @@ impl Rig {
             meter,
             clock: Clock::Thread,
             peers: Vec::new(),
-            seen: false,
+            peers_do: Peers::Answer,
             at_backend,
             at_client,
             _shelf: shelf,
@@ -118,8 +140,7 @@ impl Rig {
     /// Attaches the program that answers (or, for a client, counts) to an end in a namespace.
     pub(crate) fn peer(&mut self, place: &Namespace, end: End, client: bool) -> Result<()> {
         self.device(place, end)?;
-        let name = peer_program(client, self.seen);
-        let program = xdp(&mut self.ebpf, name)?;
+        let program = xdp(&mut self.ebpf, self.peers_do.program(client))?;
         let link = place.enter(|| {
             let id = program.attach_to_if_index(end.index, XdpMode::Driver)?;
             Ok(program.take_link(id)?)
@@ -153,7 +174,8 @@ impl Rig {
         Ok(array.set(index, Raw(record), 0)?)
     }
 
-    /// Sends packets of the sessions in an order, from packet number `from` on, over a lane's client.
+    /// Sends packets of the sessions in an order, from packet number `from` on, over a lane's client, to backends that answer
+    /// or only count.
     ///
     /// # Errors
     /// When the kernel refuses, or no time could be taken. Packets that do not come back are told by the answer.
@@ -164,8 +186,9 @@ impl Rig {
         order: Order,
         from: u64,
         packets: u32,
+        peers: Peers,
     ) -> Result<Sent> {
-        self.keep(false)?;
+        self.let_peers(peers)?;
         self.work(template, order, from, lane.client_end().index)?;
         let (mut sent, mut timed, mut spent) = (Sent::default(), 0, Duration::ZERO);
         while sent.packets < packets.into() {
@@ -192,7 +215,7 @@ impl Rig {
         order: Order,
     ) -> Result<Vec<Mapping>> {
         let count = 1u32 << order.bits;
-        self.keep(true)?;
+        self.let_peers(Peers::Keep)?;
         let sessions = count as usize;
         self.at_backend.slice_mut()[..sessions].fill(Seen::default());
         self.at_client.slice_mut()[..sessions].fill(Seen::default());
@@ -270,26 +293,22 @@ impl Rig {
         Ok(tallies.get(&what, 0)?.iter().sum())
     }
 
-    /// Whether packets are kept for the verification, or only counted.
-    fn keep(&mut self, seen: bool) -> Result<()> {
-        if std::mem::replace(&mut self.seen, seen) == seen {
+    /// Tells clients and backends what to do.
+    fn let_peers(&mut self, act: Peers) -> Result<()> {
+        if std::mem::replace(&mut self.peers_do, act) == act {
             return Ok(());
         }
         for Peer { client, link } in std::mem::take(&mut self.peers) {
-            let program = xdp(&mut self.ebpf, peer_program(client, seen))?;
+            let program = xdp(&mut self.ebpf, act.program(client))?;
             let id = program.attach_to_link(link)?;
             self.peers.push(Peer { client, link: program.take_link(id)? });
         }
         Ok(())
     }
-}
 
-fn peer_program(client: bool, seen: bool) -> &'static str {
-    match (client, seen) {
-        (true, false) => "sink",
-        (true, true) => "sink_seen",
-        (false, false) => "reflect",
-        (false, true) => "reflect_seen",
+    /// Forgets all lanes, which are about to go.
+    pub(crate) fn clear(&mut self) {
+        self.peers.clear();
     }
 }
 

@@ -13,7 +13,7 @@ use crate::topology::{BACKEND_PORT, BACKENDS, ENDPOINT, Lane, NAT_ADDRESSES, POR
 use crate::verify::Work;
 
 /// A gateway to be measured.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Target {
     /// No gateway: packets are answered where it would be.
@@ -71,24 +71,31 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Makes lane number `number` and sets the target up on it, with room for `sessions` sessions.
-    pub(crate) fn new(rig: &mut Rig, target: Target, number: u32, sessions: u32) -> Result<Self> {
+    /// Makes lane number `number` and sets the target up on it, with room for `sessions` sessions, which go to the first
+    /// `backends` backends.
+    pub(crate) fn new(
+        rig: &mut Rig,
+        target: Target,
+        number: u32,
+        sessions: u32,
+        backends: u32,
+    ) -> Result<Self> {
         let doing = || format!("setting up {}", target.name());
         let lane = Lane::new(number).with_context(doing)?;
         rig.join(&lane).with_context(doing)?;
         let mut this = Self { target, lane, plnat: None };
-        this.set_up(rig, sessions).with_context(doing)?;
+        this.set_up(rig, sessions, backends).with_context(doing)?;
         Ok(this)
     }
 
-    fn set_up(&mut self, rig: &mut Rig, sessions: u32) -> Result<()> {
+    fn set_up(&mut self, rig: &mut Rig, sessions: u32, backends: u32) -> Result<()> {
         let lane = &self.lane;
         match self.target {
             Target::Wire => rig.peer(&lane.gateway, lane.gateway_end(), false),
             Target::Bound => bound(rig, lane),
             Target::Plnat => {
                 let mut plnat = Plnat::new(lane, plnat::capacity(sessions))?;
-                plnat.want(lane, &plnat::intent())?;
+                plnat.want(lane, &plnat::intent(backends))?;
                 self.plnat = Some(plnat);
                 Ok(())
             }
@@ -99,8 +106,8 @@ impl Standing {
                     .collect();
                 lane.gateway.run(&["ip", "-batch", "-"], &format!("route add {ENDPOINT}/32{hops}\n"))
             }
-            Target::Nftables => nftables(lane, false),
-            Target::Flowtable => nftables(lane, true),
+            Target::Nftables => nftables(lane, false, backends),
+            Target::Flowtable => nftables(lane, true, backends),
         }
     }
 }
@@ -143,14 +150,14 @@ fn bound(rig: &mut Rig, lane: &Lane) -> Result<()> {
     Ok(())
 }
 
-fn nftables(lane: &Lane, flowtable: bool) -> Result<()> {
+fn nftables(lane: &Lane, flowtable: bool, backends: u32) -> Result<()> {
     lane.route()?;
     // Sessions must not end while targets take turns.
     for name in ["udp_timeout", "udp_timeout_stream", "tcp_timeout_syn_sent", "tcp_timeout_syn_recv"] {
         lane.gateway.sysctl(&format!("netfilter/nf_conntrack_{name}"), "86400")?;
     }
     let (first, last): (Ipv4Addr, Ipv4Addr) = (nat(0), nat(NAT_ADDRESSES - 1));
-    let map: Vec<String> = (0..BACKENDS).map(|at| format!("{at} : {}", backend(at))).collect();
+    let map: Vec<String> = (0..backends).map(|at| format!("{at} : {}", backend(at))).collect();
     let map = map.join(", ");
     let mut rules = "table ip bench {\n".to_owned();
     if flowtable {
@@ -163,7 +170,7 @@ fn nftables(lane: &Lane, flowtable: bool) -> Result<()> {
     rules += " chain prerouting {\n  type nat hook prerouting priority dstnat;\n";
     for protocol in ["udp", "tcp"] {
         rules += &format!(
-            "  iifname consumer ip daddr {ENDPOINT} {protocol} dport {PORT} dnat to jhash ip saddr . {protocol} sport mod {BACKENDS} map {{ {map} }} : {BACKEND_PORT}\n"
+            "  iifname consumer ip daddr {ENDPOINT} {protocol} dport {PORT} dnat to jhash ip saddr . {protocol} sport mod {backends} map {{ {map} }} : {BACKEND_PORT}\n"
         );
     }
     rules += &format!(
