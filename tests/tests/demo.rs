@@ -97,15 +97,37 @@ fn a_demo_that_is_killed_takes_everything_with_it() {
     trace.is_gone();
 }
 
+/// Where a kept demo is noted: a target directory of the test's own, because a developer's kept demo must not be touched.
+struct Kept<'a> {
+    target: tempfile::TempDir,
+    tag: &'a str,
+}
+
+impl Kept<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = xtask(arguments, self.tag);
+        command.env("CARGO_TARGET_DIR", self.target.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> (bool, String) {
+        let output = self.command(arguments).output().unwrap();
+        (output.status.success(), text(&output))
+    }
+}
+
+impl Drop for Kept<'_> {
+    /// Also when the test fails in between.
+    fn drop(&mut self) {
+        let _ = self.command(&["--clean"]).output();
+    }
+}
+
 #[test]
 fn a_demo_that_is_kept_can_be_entered_and_is_gone_after_clean() {
     let trace = Trace::new("kept");
-    // The note about a kept demo is in the target directory, and a developer's own must not be touched.
-    let target = tempfile::tempdir().unwrap();
-    let run = |arguments: &[&str]| {
-        let output = xtask(arguments, trace.tag()).env("CARGO_TARGET_DIR", target.path()).output().unwrap();
-        (output.status.success(), text(&output))
-    };
+    let kept = Kept { target: tempfile::tempdir().unwrap(), tag: trace.tag() };
+    let run = |arguments: &[&str]| kept.run(arguments);
     let (done, said) = run(&["--keep"]);
     assert!(done && said.contains("cargo xtask demo --clean"), "{said}");
     let seen = trace.look();
@@ -116,9 +138,7 @@ fn a_demo_that_is_kept_can_be_entered_and_is_gone_after_clean() {
     let (nowhere, said) = run(&["--enter", "atlantis"]);
     assert!(!nowhere && said.contains("gateway, provider, contoso"), "{said}");
 
-    let mut shell = xtask(&["--enter", "contoso"], trace.tag());
-    shell.env("CARGO_TARGET_DIR", target.path()).stdin(Stdio::piped());
-    let mut shell = shell.spawn().unwrap();
+    let mut shell = kept.command(&["--enter", "contoso"]).stdin(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut shell.stdin.take().unwrap(), b"curl -sS http://10.0.1.4/kept\nexit\n")
         .unwrap();
     let output = shell.wait_with_output().unwrap();

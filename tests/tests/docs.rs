@@ -133,6 +133,35 @@ fn ranges_on_the_page_are_the_parsers() {
 }
 
 #[test]
+fn words_on_the_page_are_the_parsers() {
+    let text = document("docs/configuration.md");
+    let mut checked = 0;
+    for section in &documented(&text) {
+        for row in &section.rows {
+            let line = format!("{} = \"no-such-word\"", code(row[0]));
+            let Err(said) = config::parse("word.toml", &format!("{}{line}\n", section.headers())) else {
+                continue;
+            };
+            let said = said.to_string();
+            let complaint = said.split("error: ").find(|part| part.contains(&line)).unwrap_or_default();
+            let Some((_, words)) = complaint.split_once("write one of ") else { continue };
+            let words = words.lines().next().unwrap().split(", ").map(|it| it.trim_matches('"'));
+            let known: BTreeSet<&str> = words.collect();
+            let cells = row.join(" ");
+            let written: BTreeSet<&str> =
+                cells.split('`').skip(1).step_by(2).map(|it| it.trim_matches('"')).collect();
+            let missing: Vec<_> = known.difference(&written).collect();
+            assert!(missing.is_empty(), "{} {} lacks {missing:?}", section.title, row[0]);
+            let known_or_key = |it: &&&str| known.contains(**it) || **it == code(row[0]);
+            let unknown: Vec<_> = written.iter().filter(|it| !known_or_key(it)).collect();
+            assert!(unknown.is_empty(), "{} {} has unknown words {unknown:?}", section.title, row[0]);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 8, "{checked}");
+}
+
+#[test]
 fn the_table_of_reasons_is_the_programs() {
     let text = document("docs/operations.md");
     let (_, part) = text.split_once("## Reasons").unwrap();

@@ -340,8 +340,8 @@ fn nat() -> Vec<NatUse> {
 
 fn counters() -> Vec<CounterSet> {
     let mut row = [0; COLUMNS];
-    row[Reason::ToBackend as usize] = 12;
-    row[Reason::Pending as usize] = 3;
+    row[Reason::ToBackend.column()] = 12;
+    row[Reason::Pending.column()] = 3;
     row[BYTES_TO_BACKEND] = 840;
     vec![
         CounterSet::new(CounterScope::Total, "", &row),

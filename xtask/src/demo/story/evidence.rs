@@ -124,6 +124,8 @@ fn counters(cast: &mut Cast) -> Result<()> {
     ] {
         cast.checks.that(format!("{name}: {} {what}", packets(name)), packets(name) > 0);
     }
+    let stragglers = packets("no_session");
+    println!("  no_session: {stragglers} are what northwind's server still sent when the session was freed");
     for name in ["internal", "malformed", "spoofed", "no_port", "table_full", "no_backend", "no_next_hop"] {
         cast.checks.is(format!("{name}: none"), &packets(name), &0);
     }
