@@ -1,7 +1,9 @@
 //! plnat's benchmarks. `cargo xtask bench` builds what they need and runs them; each verb is a file.
 
+mod control;
 mod figures;
 mod mapped;
+mod memory;
 mod meter;
 mod namespace;
 mod packets;
@@ -54,6 +56,10 @@ enum What {
     },
     /// A packet that opens a session, by how many are open, until no port is left
     Sessions,
+    /// What the kernel keeps for a session
+    Memory,
+    /// From the provider's word to the first packet; a large configuration; a sweep
+    Control,
     /// The data path alone: nanoseconds a packet by BPF_PROG_TEST_RUN, one hot session, both directions
     Program,
     #[command(name = settings::KEEPER, hide = true)]
@@ -68,6 +74,8 @@ fn main() -> Result<()> {
     match options.what {
         What::Packets { only } => packets::run(&meter, options.quick, &only, &output),
         What::Sessions => sessions::run(&meter, options.quick, &output),
+        What::Memory => memory::run(&meter, options.quick, &output),
+        What::Control => control::run(&meter, options.quick, &output),
         What::Program => program::run(options.quick, options.json),
         What::PutBack { settings } => settings::put_back(&settings),
     }

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use plnat_common::net::Mac;
+use plnat_common::record::{SweepRequest, sweep_mode};
 use plnat_daemon::dataplane::bpf::{BpfPlane, Options};
 use plnat_daemon::dataplane::{Capacity, CounterRow, DataPlane as _};
 use plnat_daemon::intent::{
@@ -26,6 +28,26 @@ const PROVIDER: u32 = 2;
 /// Minutes of silence after which a session ends: none does while a benchmark runs.
 const IDLE_MINUTES: u8 = 127;
 
+/// Lines of a stripe of the sweep, as in the daemon's loop.
+const STRIPE: u32 = 1 << 16;
+
+/// What one change took.
+pub(crate) struct Change {
+    pub(crate) plan: Duration,
+    pub(crate) write: Duration,
+    pub(crate) writes: usize,
+}
+
+/// What a sweep found and took.
+#[derive(Default)]
+pub(crate) struct Swept {
+    pub(crate) live: u64,
+    pub(crate) idle: u64,
+    pub(crate) took: Duration,
+    /// The longest stripe.
+    pub(crate) longest: Duration,
+}
+
 /// The running data plane of a lane.
 pub(crate) struct Plnat {
     plane: BpfPlane,
@@ -39,17 +61,22 @@ pub(crate) fn capacity(sessions: u32) -> Capacity {
     Capacity { sessions, ..Capacity::default() }
 }
 
+/// How it is opened in a lane's gateway.
+pub(crate) fn options(capacity: Capacity) -> Options {
+    Options {
+        object: std::env::var_os("PLNAT_EBPF_OBJ").map(PathBuf::from),
+        bpffs: "/tmp/bpf".into(),
+        capacity,
+        trace: LevelFilter::OFF,
+        store: [1, 1],
+        seed: [0x5eed_0123_4567_89ab, 0xfeed_cdef_0123_4567],
+    }
+}
+
 impl Plnat {
     /// Loads it into the lane's gateway, attached to all its interfaces, with nothing configured.
     pub(crate) fn new(lane: &Lane, capacity: Capacity) -> Result<Self> {
-        let options = Options {
-            object: std::env::var_os("PLNAT_EBPF_OBJ").map(PathBuf::from),
-            bpffs: "/tmp/bpf".into(),
-            capacity,
-            trace: LevelFilter::OFF,
-            store: [1, 1],
-            seed: [0x5eed_0123_4567_89ab, 0xfeed_cdef_0123_4567],
-        };
+        let options = options(capacity);
         let plane = lane.gateway.enter(|| {
             let mut plane = BpfPlane::open(&options)?;
             plane.attach("consumer")?;
@@ -63,16 +90,46 @@ impl Plnat {
     }
 
     /// Makes an intent so.
-    pub(crate) fn want(&mut self, lane: &Lane, intent: &Intent) -> Result<()> {
+    pub(crate) fn want(&mut self, lane: &Lane, intent: &Intent) -> Result<Change> {
         lane.gateway.enter(|| {
+            let begun = Instant::now();
             let wanted = self.planner.plan(intent, &self.ground, self.plane.seed())?;
-            for write in difference(&self.installed, &wanted, self.planner.fresh_blocks()) {
-                self.plane.write(&write)?;
-                apply(&mut self.installed, &write);
+            let writes = difference(&self.installed, &wanted, self.planner.fresh_blocks());
+            let planned = begun.elapsed();
+            for write in &writes {
+                self.plane.write(write)?;
+                apply(&mut self.installed, write);
             }
             self.planner.installed();
-            Ok(())
+            Ok(Change { plan: planned, write: begun.elapsed() - planned, writes: writes.len() })
         })
+    }
+
+    /// One pass over the whole session table, as the daemon's loop makes it; `idle`: with times so short that every session has
+    /// been idle too long.
+    pub(crate) fn sweep(&mut self, idle: bool) -> Result<Swept> {
+        let lines = self.plane.capacity().sessions * 4 + 32;
+        let minute = if idle { 0 } else { self.plane.jiffies_per_second() * 60 };
+        let mut swept = Swept::default();
+        for first in (0..lines).step_by(STRIPE as usize) {
+            let count = STRIPE.min(lines - first);
+            let begun = Instant::now();
+            let report = self.plane.sweep(SweepRequest {
+                mode: sweep_mode::SESSIONS,
+                first,
+                count,
+                minute,
+                half_open: 4 * minute,
+                transitory: 4 * minute,
+                zero: [0; 2],
+            })?;
+            let took = begun.elapsed();
+            swept.took += took;
+            swept.longest = swept.longest.max(took);
+            swept.live += u64::from(report.live);
+            swept.idle += u64::from(report.idle);
+        }
+        Ok(swept)
     }
 
     /// Packets by reason of a service.
