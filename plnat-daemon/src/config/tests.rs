@@ -58,3 +58,13 @@ fn the_commented_example_says_the_defaults() {
 
 mod bad;
 mod rough;
+
+#[test]
+fn a_link_may_name_a_network_of_the_api_when_it_is_written_in_full() {
+    let base = include_str!("tests/base.toml");
+    for (written, waits) in [("late", None), ("late/late", None), ("late/group/late", Some(true))] {
+        let text = format!("{base}\n[[link]]\ninterface = \"eth9\"\nnetwork = \"{written}\"\n");
+        let link = super::parse("x", &text).ok().and_then(|mut config| config.declaration.links.pop());
+        assert_eq!(link.map(|link| link.may_wait), waits, "{written}");
+    }
+}
