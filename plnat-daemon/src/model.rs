@@ -22,6 +22,7 @@ mod find;
 mod group;
 mod health;
 mod load_balancer;
+mod look;
 mod meta;
 mod name;
 mod network;
