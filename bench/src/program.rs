@@ -4,7 +4,7 @@
 //! itself: all look-ups, checks, checksums and writes are made, and the next repetition meets the same frame. Only the time to
 //! live goes down; a run is as long as it lasts. The cost of an empty program is measured between the runs and subtracted.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use plnat_common::net::{Mac, MacPair};
 use plnat_common::record::{Backend, Line};
 use plnat_tests::frame::flag::{ACK, SYN};
@@ -15,6 +15,25 @@ use serde::Serialize;
 
 /// Repetitions in a run: the time to live goes from 255 to 5.
 const REPEAT: u32 = 250;
+
+/// Instructions that the verifier may go through for one program: a tenth of what it allows, so that kernels whose verifier
+/// follows more paths have room.
+const VERIFIER_BUDGET: u32 = 100_000;
+
+/// What is measured.
+#[derive(Serialize)]
+struct Report {
+    figures: Vec<Figure>,
+    verifier: Vec<Verified>,
+}
+
+/// What the verifier had to do for a program.
+#[derive(Serialize)]
+struct Verified {
+    program: &'static str,
+    instructions: u32,
+    budget: u32,
+}
 
 /// Figures of one kind of packet, in nanoseconds.
 #[derive(Serialize)]
@@ -38,17 +57,38 @@ pub(crate) fn run(quick: bool, json: bool) -> Result<()> {
     ] {
         figures.push(measure(packet, protocol, side, runs).with_context(|| packet.to_string())?);
     }
+    let report = Report { figures, verifier: verify()? };
     if json {
-        println!("{}", serde_json::to_string_pretty(&figures)?);
-        return Ok(());
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report, runs);
     }
+    match report.verifier.iter().find(|it| it.instructions > it.budget) {
+        Some(over) => bail!("{} takes the verifier more instructions than its budget", over.program),
+        None => Ok(()),
+    }
+}
+
+fn print(report: &Report, runs: usize) {
     println!("one hot session, {runs} runs of {REPEAT} packets, nanoseconds a packet");
     println!("{:<16} {:>8} {:>8} {:>8} {:>8}", "packet", "best", "median", "empty", "net");
-    for f in &figures {
+    for f in &report.figures {
         println!("{:<16} {:>8.1} {:>8.1} {:>8.1} {:>8.1}", f.packet, f.best, f.median, f.base, f.net);
     }
-    println!("net = median less the median of an empty program measured between the runs");
-    Ok(())
+    println!("net = median less the median of an empty program measured between the runs\n");
+    println!("{:<16} {:>12} {:>8}", "verifier", "instructions", "budget");
+    for it in &report.verifier {
+        println!("{:<16} {:>12} {:>8}", it.program, it.instructions, it.budget);
+    }
+}
+
+fn verify() -> Result<Vec<Verified>> {
+    let gate = Gate::new()?;
+    let one = |program| {
+        let instructions = gate.verified_instructions(program)?;
+        Ok(Verified { program, instructions, budget: VERIFIER_BUDGET })
+    };
+    ["plnat", "plnat_sweep"].into_iter().map(one).collect()
 }
 
 fn measure(packet: &'static str, protocol: u8, side: Side, runs: usize) -> Result<Figure> {

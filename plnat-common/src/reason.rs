@@ -15,7 +15,7 @@ pub enum Verdict {
 
 macro_rules! reasons {
     ($($verdict:ident $name:ident = $number:literal, $text:literal, $help:literal;)*) => {
-        /// A named exit of the data path. The number is the column in a counter row.
+        /// A named exit of the data path.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[repr(u32)]
         pub enum Reason {
@@ -59,7 +59,7 @@ reasons! {
     Pass Truncated = 10, "truncated", "Too short to tell whom it is for.";
     Drop Malformed = 11, "malformed", "A header length, a total length or a port is impossible.";
     Drop Fragment = 12, "fragment", "A fragment, which is not translated yet.";
-    Drop IcmpError = 13, "icmp_error", "An ICMP error, which is not translated yet.";
+    Drop IcmpError = 13, "icmp_error", "An ICMP error that carries no packet of ours, or of a kind that hosts are not sent through a translator.";
     Drop Protocol = 14, "protocol", "Neither TCP, UDP nor ICMP echo.";
     Drop TtlExpired = 15, "ttl_expired", "Time to live used up.";
     Drop Spoofed = 16, "spoofed", "The source is no host's: our own, loopback, multicast, broadcast, or equal to the destination.";
@@ -76,16 +76,36 @@ reasons! {
     Drop BackendGone = 27, "backend_gone", "The session's backend was removed.";
     Drop Race = 28, "race", "Another CPU opened the same session at the same moment.";
     Drop Internal = 29, "internal", "A record that must exist does not; please report.";
+    Forward ErrorToBackend = 30, "error_to_backend", "ICMP error about a backend's packet translated and sent to the backend.";
+    Forward ErrorToClient = 31, "error_to_client", "ICMP error about a client's packet translated and sent to the client.";
+    Drop TooBig = 32, "too_big", "Longer than the MTU of its way out.";
+    Answer ErrorSent = 33, "error_sent", "ICMP error sent about a dropped packet, which is counted by its own reason too.";
 }
 
-/// Columns of a counter row; the ones behind the reasons count bytes.
-pub const COLUMNS: usize = 32;
+/// Columns of a counter row: bytes first, then packets by reason, so that what every forwarded packet writes lies in one
+/// cache line.
+pub const COLUMNS: usize = 64;
 /// Column that counts the bytes of frames sent to backends, as received.
-pub const BYTES_TO_BACKEND: usize = 30;
+pub const BYTES_TO_BACKEND: usize = 0;
 /// Column that counts the bytes of frames sent to clients, as received.
-pub const BYTES_TO_CLIENT: usize = 31;
+pub const BYTES_TO_CLIENT: usize = 1;
+/// Column of the first reason.
+const FIRST: usize = 2;
 
-const _: () = assert!(Reason::ALL.len() <= BYTES_TO_BACKEND);
+impl Reason {
+    /// Column that counts the packets that left by this reason.
+    #[inline(always)]
+    pub const fn column(self) -> usize {
+        self as usize + FIRST
+    }
+
+    /// The reason that a column counts; none for the columns of bytes and the spare ones.
+    pub fn of_column(column: usize) -> Option<Self> {
+        Self::ALL.get(column.checked_sub(FIRST)?).copied()
+    }
+}
+
+const _: () = assert!(Reason::ALL.len() + FIRST <= COLUMNS);
 
 #[cfg(test)]
 mod tests {
@@ -95,6 +115,7 @@ mod tests {
     fn numbers_are_dense_and_names_are_unique() {
         for (at, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, at);
+            assert_eq!(Reason::of_column(reason.column()), Some(*reason));
             assert!(Reason::ALL[at + 1..].iter().all(|other| other.name() != reason.name()));
         }
     }

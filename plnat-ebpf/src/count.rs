@@ -29,7 +29,7 @@ pub(crate) fn packet(trip: &Trip, reason: Reason, bytes: u64) {
 fn add(row: *mut [u64; COLUMNS], reason: Reason, bytes: u64) {
     // SAFETY: this CPU's copy of the row, which no other program of this CPU interrupts; the column is masked to the row.
     unsafe {
-        (*row)[reason as usize & (COLUMNS - 1)] += 1;
+        (*row)[reason.column() & (COLUMNS - 1)] += 1;
         match reason {
             Reason::ToBackend => (*row)[BYTES_TO_BACKEND] += bytes,
             Reason::ToClient => (*row)[BYTES_TO_CLIENT] += bytes,

@@ -8,8 +8,8 @@ use plnat_common::record::{Interface, LineKey, tcp_state};
 use crate::address::{self, Target};
 use crate::packet::Packet;
 use crate::rewrite::{self, Translation};
-use crate::session::{self, Found};
-use crate::{Trip, backend, echo, endpoint, link, open, tcp};
+use crate::session::{self, Found, Known};
+use crate::{Trip, backend, echo, endpoint, icmp_error, link, open, tcp};
 
 /// The exit of a sound packet: `Ok` for one that is sent on.
 #[inline(always)]
@@ -20,7 +20,7 @@ pub(crate) fn packet(
     trip: &mut Trip,
 ) -> Result<Reason, Reason> {
     if packet.protocol == ICMP {
-        return icmp(interface, packet, trip);
+        return icmp(ctx, interface, packet, trip);
     }
     let key = key(interface, packet);
     match session::find(&key) {
@@ -56,17 +56,14 @@ fn known(
     let line = session::read(found.line, key).ok_or(Reason::Race)?;
     let endpoint = endpoint::record(line.endpoint)?;
     trip.service = endpoint.service;
+    trip.answerable = true;
     endpoint::admit(endpoint)?;
     if packet.ttl() <= 1 {
         return Err(Reason::TtlExpired);
     }
     let forward = !key.scope.is_provider();
-    let (macs, egress, reason) = if forward {
-        let backend = backend::of_session(line.way)?;
-        (backend.macs, backend.egress, Reason::ToBackend)
-    } else {
-        (line.macs, line.way, Reason::ToClient)
-    };
+    let (macs, egress) = way(&line, forward)?;
+    fits(packet, egress, trip)?;
     if packet.protocol == TCP && (packet.tcp_flags() & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED)
     {
         tcp::observe(found.index, packet.tcp_flags(), forward)?;
@@ -76,9 +73,40 @@ fn known(
         session::learn(found.line, line.macs, packet.macs(), ctx.ingress_ifindex() as u32);
     }
     let (source, destination, ports) = (line.source, line.destination, line.ports);
+    trip.answerable = false;
     rewrite::apply(packet, &Translation { source, destination, ports, macs });
     trip.egress = egress;
-    Ok(reason)
+    Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
+}
+
+/// Every link carries packets of this length (RFC 8200 section 5 asks it of links for IPv6); longer ones are held against the
+/// way out.
+const ALWAYS_FITS: u16 = 1280;
+
+/// Out, with the MTU to be told, unless the packet fits through the interface that it leaves by. The program cannot fragment.
+#[inline(always)]
+fn fits(packet: &Packet, egress: u32, trip: &mut Trip) -> Result<(), Reason> {
+    let length = packet.length();
+    if length <= ALWAYS_FITS {
+        return Ok(());
+    }
+    match link::mtu(egress) {
+        mtu if mtu != 0 && length as u32 > mtu => {
+            trip.mtu = mtu;
+            Err(Reason::TooBig)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where packets of a line go: to the backend's next hop, or back the way that the client's packets come.
+#[inline(always)]
+pub(crate) fn way(line: &Known, to_backend: bool) -> Result<(MacPair, u32), Reason> {
+    if !to_backend {
+        return Ok((line.macs, line.way));
+    }
+    let backend = backend::of_session(line.way)?;
+    Ok((backend.macs, backend.egress))
 }
 
 /// A packet that no session knows: the first of one, or none of ours.
@@ -105,6 +133,7 @@ fn unknown(
     if spoofed(interface, packet) {
         return Err(Reason::Spoofed);
     }
+    trip.answerable = true;
     admit(slot, endpoint, packet, trip)?;
     if packet.ttl() <= 1 {
         return Err(Reason::TtlExpired);
@@ -113,38 +142,53 @@ fn unknown(
         return Err(Reason::NoSession);
     }
     let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress_ifindex() as u32)?;
+    fits(packet, opened.egress, trip)?;
+    trip.answerable = false;
     rewrite::apply(packet, &opened.translation);
     trip.egress = opened.egress;
     Ok(Reason::ToBackend)
 }
 
-/// Ping to an endpoint is answered here; nothing else of ICMP is translated yet.
+/// Ping to an endpoint is answered here, errors about a session's packets are translated, and nothing else of ICMP is.
 #[inline(always)]
-fn icmp(interface: &Interface, packet: &Packet, trip: &mut Trip) -> Result<Reason, Reason> {
-    let refusal = match packet.icmp_type().0 {
-        3 | 4 | 5 | 11 | 12 => Reason::IcmpError,
-        _ => Reason::Protocol,
-    };
+fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Trip) -> Result<Reason, Reason> {
+    let (kind, code) = packet.icmp_type();
     match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => {
             let endpoint = endpoint::record(slot)?;
             trip.service = endpoint.service;
-            if packet.icmp_type() != (crate::packet::ECHO_REQUEST, 0) {
-                return Err(refusal);
+            if icmp_error::is_translatable(kind) {
+                return icmp_error::translate(ctx, packet, link::consumer_scope(interface), trip);
+            }
+            if (kind, code) != (crate::packet::ECHO_REQUEST, 0) {
+                return Err(refusal(kind));
             }
             if spoofed(interface, packet) {
                 return Err(Reason::Spoofed);
             }
+            trip.answerable = true;
             admit(slot, endpoint, packet, trip)?;
             Err(echo::reply(packet))
         }
         Target::Nat(service) => {
             trip.service = service;
-            Err(refusal)
+            if icmp_error::is_translatable(kind) {
+                return icmp_error::translate(ctx, packet, link::provider_scope(interface), trip);
+            }
+            Err(refusal(kind))
         }
         Target::NatElsewhere => Err(Reason::NatWrongSide),
         Target::Foreign if address::is_nat(interface, packet.source) => Err(Reason::Spoofed),
         Target::Foreign => Err(Reason::NotOurs),
+    }
+}
+
+/// Why an ICMP message is not for us.
+#[inline(always)]
+fn refusal(kind: u8) -> Reason {
+    match kind {
+        4 | 5 => Reason::IcmpError,
+        _ => Reason::Protocol,
     }
 }
 

@@ -19,6 +19,12 @@ pub(crate) fn identify(ctx: &XdpContext) -> Result<&'static Interface, Reason> {
     }
 }
 
+/// MTU of an interface; 0 for one that is not ours.
+#[inline(always)]
+pub(crate) fn mtu(interface: u32) -> u32 {
+    INTERFACES.get(interface).map_or(0, |interface| interface.mtu)
+}
+
 /// Where endpoint addresses of this interface's link are valid.
 #[inline(always)]
 pub(crate) fn consumer_scope(interface: &Interface) -> Scope {

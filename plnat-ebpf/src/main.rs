@@ -19,10 +19,12 @@ mod egress;
 mod endpoint;
 mod event;
 mod forward;
+mod icmp_error;
 mod link;
 mod open;
 mod packet;
 mod port;
+mod refuse;
 mod rewrite;
 mod rule;
 mod secret;
@@ -48,19 +50,26 @@ pub(crate) struct Trip {
     service: u32,
     /// Interface index of the way out, when it is forwarded.
     egress: u32,
+    /// MTU that a packet is told that is too big for its way out.
+    mtu: u32,
+    /// Set while an ICMP error may be sent about it: it is a sound packet to one of our addresses, and still as it came.
+    answerable: bool,
 }
 
 /// The data path.
 #[xdp]
 pub(crate) fn plnat(ctx: XdpContext) -> u32 {
     let mut trip = Trip::default();
-    let (reason, action) = match handle(&ctx, &mut trip) {
-        Ok(exit) => exit,
-        Err(reason) => (reason, answer_or_end(&ctx, reason)),
+    let exit = handle(&ctx, &mut trip);
+    let reason = match exit {
+        Ok((reason, _)) | Err(reason) => reason,
     };
     count::packet(&trip, reason, (ctx.data_end() - ctx.data()) as u64);
     trace::packet(&ctx, &trip, reason);
-    action
+    match exit {
+        Ok((_, action)) => action,
+        Err(reason) => answer_or_end(&ctx, &trip, reason),
+    }
 }
 
 /// Frees idle and revoked sessions, or rested ports; see `plnat_common::record::SweepRequest`.
@@ -88,11 +97,11 @@ fn handle(ctx: &XdpContext, trip: &mut Trip) -> Result<(Reason, u32), Reason> {
 
 /// The action of a packet that is not sent on.
 #[inline(always)]
-fn answer_or_end(ctx: &XdpContext, reason: Reason) -> u32 {
+fn answer_or_end(ctx: &XdpContext, trip: &Trip, reason: Reason) -> u32 {
     match reason.verdict() {
         Verdict::Answer => egress::back(ctx),
         Verdict::Pass => xdp_action::XDP_PASS,
-        Verdict::Drop | Verdict::Forward => xdp_action::XDP_DROP,
+        Verdict::Drop | Verdict::Forward => refuse::drop(ctx, trip, reason),
     }
 }
 

@@ -36,6 +36,9 @@ const _: () = assert!(size_of::<Ip>() == Ipv4Hdr::LEN);
 /// More fragments, and the offset (RFC 791), as they lie in memory.
 const FRAGMENT: u16 = 0x3fff_u16.to_be();
 
+/// The fragment offset alone.
+pub(crate) const FRAGMENT_OFFSET: u16 = 0x1fff_u16.to_be();
+
 /// A frame that may be ours.
 pub(crate) enum Frame {
     /// ARP, not looked into yet.
@@ -64,6 +67,13 @@ impl Packet {
     pub(crate) fn ttl(&self) -> u8 {
         // SAFETY: `frame` checked the 20 bytes of the IP header.
         unsafe { (*self.ip).ttl_protocol.to_ne_bytes()[0] }
+    }
+
+    /// Length of the IP packet in bytes.
+    #[inline(always)]
+    pub(crate) fn length(&self) -> u16 {
+        // SAFETY: `frame` checked the 20 bytes of the IP header.
+        u16::from_be(unsafe { (*self.ip).total_length })
     }
 
     /// Flags of a TCP header.

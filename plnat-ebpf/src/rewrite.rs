@@ -31,16 +31,23 @@ pub(crate) fn apply(packet: &Packet, new: &Translation) {
             update_udp(old, all)
         });
         packet.header.cast::<u32>().write_unaligned(new.ports.0);
-
-        let ip = &mut *packet.ip;
-        let [ttl, protocol] = ip.ttl_protocol.to_ne_bytes();
-        let aged = u16::from_ne_bytes([ttl - 1, protocol]);
-        ip.checksum = update(ip.checksum, addresses + difference16(ip.ttl_protocol, aged));
-        ip.ttl_protocol = aged;
-        ip.source = new.source;
-        ip.destination = new.destination;
     }
+    outer(packet, new.source, new.destination);
     ethernet(packet.ethernet, new.macs);
+}
+
+/// Writes the addresses of the IP header, and takes one from its time to live, which is more than one.
+#[inline(always)]
+pub(crate) fn outer(packet: &Packet, source: Ip4, destination: Ip4) {
+    let addresses = difference(packet.source.0, source.0) + difference(packet.destination.0, destination.0);
+    // SAFETY: the parser checked the 20 bytes of the header.
+    let ip = unsafe { &mut *packet.ip };
+    let [ttl, protocol] = ip.ttl_protocol.to_ne_bytes();
+    let aged = u16::from_ne_bytes([ttl.wrapping_sub(1), protocol]);
+    ip.checksum = update(ip.checksum, addresses + difference16(ip.ttl_protocol, aged));
+    ip.ttl_protocol = aged;
+    ip.source = source;
+    ip.destination = destination;
 }
 
 /// Writes the Ethernet addresses.

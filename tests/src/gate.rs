@@ -17,7 +17,7 @@ use plnat_common::record::{
     Address, AddressKey, Event, Interface, Line, PortBlock, SweepReport, SweepRequest, interface_flag,
 };
 
-use crate::frame::{MacBytes, verify};
+use crate::frame::{Frame, MacBytes, Upper, verify};
 
 /// Any record, as aya wants it.
 #[repr(transparent)]
@@ -109,6 +109,35 @@ fn ip(arguments: &str) -> Result<()> {
     Ok(())
 }
 
+/// MTU of the gate's interfaces.
+pub const MTU: u16 = 1500;
+
+/// The ICMP error that a dropped frame is answered with, if one is due.
+fn refusal(reason: Reason, frame: &[u8], ours: MacBytes) -> Option<Vec<u8>> {
+    let kind = match reason {
+        Reason::TtlExpired => (11, 0),
+        Reason::Pending | Reason::Rejected | Reason::Disconnected => (3, 13),
+        Reason::NoRule => (3, 3),
+        Reason::TooBig => (3, 4),
+        Reason::NoBackend | Reason::NoNextHop | Reason::NoPort | Reason::TableFull => (3, 1),
+        _ => return None,
+    };
+    // Not about an ICMP error, and not where options push the first eight bytes away.
+    if frame[14] != 0x45 || (frame[23] == 1 && frame[34] != 8) {
+        return None;
+    }
+    let address = |at: usize| <[u8; 4]>::try_from(&frame[at..at + 4]).map(Ipv4Addr::from).ok();
+    let mac = |at: usize| <[u8; 6]>::try_from(&frame[at..at + 6]).ok();
+    let mut rest = [0; 4];
+    if kind == (3, 4) {
+        rest[2..].copy_from_slice(&MTU.to_be_bytes());
+    }
+    let mut error = Frame::new(ours, mac(6)?, address(30)?, address(26)?, Upper::Icmp { kind, rest });
+    error.id = 0;
+    error.payload = frame[14..42].to_vec();
+    Some(error.bytes())
+}
+
 /// Attaches a program to the far end of a link that nothing passes. A program that is attached somewhere stays in the
 /// kernel's XDP dispatcher; else each test run puts it in and takes it out again, which waits for RCU.
 fn keep_dispatched(program: &mut Xdp) -> Result<()> {
@@ -178,7 +207,7 @@ impl Gate {
     pub fn interface(&mut self, side: Side, flags: u32) -> Result<()> {
         let network = if side == Side::Provider { PROVIDER_NETWORK } else { side.link() };
         let mac = Mac::from_octets(side.mac());
-        let record = Interface { link: side.link(), network, flags, mac, mtu: 1500 };
+        let record = Interface { link: side.link(), network, flags, mac, mtu: MTU.into() };
         self.set("INTERFACES", self.ifindex(side), record)
     }
 
@@ -256,7 +285,10 @@ impl Gate {
         service: Option<u32>,
         out: Option<&[u8]>,
     ) -> Result<Vec<u8>> {
+        // Full, so that every error that is due is allowed.
+        self.set("ERROR_ALLOWANCE", side.link(), 0u64)?;
         let outcome = self.run(side, frame)?;
+        let error = refusal(reason, frame, side.mac());
         let bytes = match reason {
             Reason::ToBackend => Some(BYTES_TO_BACKEND),
             Reason::ToClient => Some(BYTES_TO_CLIENT),
@@ -264,11 +296,12 @@ impl Gate {
         };
         let mut wanted = Vec::new();
         for row in [Some(Row::Link(side.link())), service.map(Row::Service)].into_iter().flatten() {
-            wanted.push((row, reason as usize, 1));
             wanted.extend(bytes.map(|column| (row, column, frame.len() as u64)));
+            wanted.push((row, reason.column(), 1));
+            wanted.extend(error.as_ref().map(|_| (row, Reason::ErrorSent.column(), 1)));
         }
         let names = |moved: &[(Row, usize, u64)]| {
-            let name = |column: usize| Reason::ALL.get(column).map_or("bytes", |reason| reason.name());
+            let name = |column: usize| Reason::of_column(column).map_or("bytes", |reason| reason.name());
             moved
                 .iter()
                 .map(|(row, column, by)| format!("{row:?} {} +{by}", name(*column)))
@@ -283,11 +316,12 @@ impl Gate {
         let action = match reason.verdict() {
             Verdict::Forward | Verdict::Answer => &[3, 4][..],
             Verdict::Pass => &[2],
+            Verdict::Drop if error.is_some() => &[3, 4],
             Verdict::Drop => &[1],
         };
         ensure!(action.contains(&outcome.action), "XDP action {} for {}", outcome.action, reason.name());
         let unchanged = matches!(reason.verdict(), Verdict::Pass | Verdict::Drop).then_some(frame);
-        if let Some(wanted) = out.or(unchanged) {
+        if let Some(wanted) = out.or(error.as_deref()).or(unchanged) {
             ensure!(outcome.frame == wanted, "frame\n{:02x?}, expected\n{wanted:02x?}", outcome.frame);
         }
         Ok(outcome.frame)
@@ -335,6 +369,12 @@ impl Gate {
             ..Default::default()
         })?;
         Ok(result.duration.as_nanos() as f64)
+    }
+
+    /// Instructions that the verifier went through to accept a program of the object.
+    pub fn verified_instructions(&self, program: &str) -> Result<u32> {
+        let program: &Xdp = self.ebpf.program(program).context("no such program")?.try_into()?;
+        program.info()?.verified_instruction_count().context("the kernel does not say (5.16 and later do)")
     }
 
     /// Runs a program on a frame `repeat` times, each on what the one before left; returns the last answer and frame.

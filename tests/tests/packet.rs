@@ -2,6 +2,8 @@
 
 #[path = "packet/exits.rs"]
 mod exits;
+#[path = "packet/icmp.rs"]
+mod icmp;
 #[path = "packet/ports.rs"]
 mod ports;
 #[path = "packet/sessions.rs"]
@@ -49,7 +51,7 @@ fn exit_any_frame(
     let outcome = gate.run(side, &frame.bytes())?;
     anyhow::ensure!(outcome.action == 1, "XDP action {}", outcome.action);
     let columns: Vec<_> = outcome.moved.iter().map(|(_, column, by)| (*column, *by)).collect();
-    let wanted = vec![(reason as usize, 1); 1 + service.is_some() as usize];
+    let wanted = vec![(reason.column(), 1); 1 + service.is_some() as usize];
     anyhow::ensure!(columns == wanted, "counters {columns:?}, expected {wanted:?}");
     Ok(())
 }

@@ -15,5 +15,3 @@ mod next_hops;
 mod pins;
 #[path = "plane/reading.rs"]
 mod reading;
-#[path = "plane/space.rs"]
-mod space;

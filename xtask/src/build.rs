@@ -10,6 +10,10 @@ use crate::command;
 use crate::setup::{self, Purpose, Tools};
 use crate::workspace::Workspace;
 
+/// Headers behind an Ethernet header are not aligned: without this LLVM loads their words byte by byte. A compiler that does not
+/// know it warns and goes on.
+const MISALIGNED: &str = "-Ctarget-feature=+allows-misaligned-mem-access";
+
 /// Variable that names the kernel object to the daemon's build script and to the tests.
 pub(crate) const OBJECT: &str = "PLNAT_EBPF_OBJ";
 /// What cargo selects for tests and quick builds alike: another selection would unify features differently and compile
@@ -92,8 +96,15 @@ pub(crate) fn object(workspace: &Workspace, tools: &Tools) -> Result<PathBuf> {
     cargo.arg("--release");
     command::run(&mut cargo)?;
     let object = directory.join("plnat.o");
-    replace(&directory.join(TARGET).join("release/plnat"), &object)?;
+    let made = directory.join(TARGET).join("release");
+    replace(&made.join("plnat"), &object)?;
+    replace(&made.join("bench"), &bench_object(workspace))?;
     Ok(object)
+}
+
+/// The object with the programs that benchmarks compare with, which [`object`] makes beside the kernel object.
+pub(crate) fn bench_object(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("ebpf/bench.o")
 }
 
 /// A cargo verb on the kernel programs, with the compiler and the linker that they need.
@@ -111,7 +122,7 @@ pub(crate) fn kernel_cargo(workspace: &Workspace, tools: &Tools, verb: &str) -> 
     cargo.env("RUSTC_BOOTSTRAP", "1");
     cargo.env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &tools.linker);
     // BTF needs debug information; v3 has the atomics with results and 32-bit jumps (kernel 5.12).
-    let flags = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3"];
+    let flags = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3", MISALIGNED];
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     cargo
 }

@@ -1,8 +1,10 @@
 //! `cargo xtask <verb>`: everything that is automated here, one file per verb.
 
+mod bench;
 mod build;
 mod ci;
 mod command;
+mod demo;
 mod load;
 mod setup;
 mod signals;
@@ -29,6 +31,10 @@ enum Verb {
     Build(build::Options),
     /// Build, attach on real interfaces in the foreground, detach on Ctrl-C
     Load(load::Options),
+    /// Show the main job on real traffic, in namespaces that go when it ends, and check every claim
+    Demo(demo::Options),
+    /// Measure plnat on this machine
+    Bench(bench::Options),
     /// Run every ring of tests and print the total
     Test(test::Options),
     /// What CI runs: formatting, lints for host and BPF, documentation, tests
@@ -40,6 +46,8 @@ fn main() -> ExitCode {
         Verb::Setup(options) => setup::run(&options),
         Verb::Build(options) => build::run(&options),
         Verb::Load(options) => load::run(&options),
+        Verb::Demo(options) => demo::run(&options),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Test(options) => test::run(&options),
         Verb::Ci => ci::run(),
     };

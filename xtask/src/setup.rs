@@ -66,6 +66,11 @@ pub(crate) fn ensure(workspace: &Workspace, purpose: Purpose) -> Result<Tools> {
     Ok(Tools { compiler, linker })
 }
 
+/// Installs the programs that the purpose needs, for who brings binaries and builds nothing.
+pub(crate) fn programs(purpose: Purpose) -> Result<()> {
+    packages::ensure(purpose)
+}
+
 /// Says what is about to be installed and why.
 fn announce(what: &str, why: &str) {
     eprintln!("\nsetup: {what}\n       {why}");

@@ -45,6 +45,18 @@ pub(crate) fn attend_while(
     Ok(status?)
 }
 
+/// As [`attend_while`], but leaves the child to itself, without a status, when `meanwhile` says false.
+pub(crate) fn attend_or_leave(
+    child: &mut Child,
+    meanwhile: impl FnOnce() -> Result<bool>,
+) -> Result<Option<ExitStatus>> {
+    CHILD.store(i32::try_from(child.id())?, Ordering::SeqCst);
+    let wait = meanwhile().unwrap_or(true);
+    let status = if wait { Some(child.wait()) } else { None };
+    CHILD.store(0, Ordering::SeqCst);
+    Ok(status.transpose()?)
+}
+
 /// True once somebody asked this process to end.
 pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::SeqCst)

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::bench;
 use crate::build::{self, Profile};
 use crate::setup::{self, Purpose};
 use crate::workspace::Workspace;
@@ -65,6 +66,7 @@ fn run_rings(workspace: &Workspace, rings: &[Ring], filter: &[String]) -> Result
     let cargo = || {
         let mut cargo = workspace.cargo();
         cargo.env(build::OBJECT, &object);
+        cargo.env(bench::BENCH_OBJECT, build::bench_object(workspace));
         cargo.env("PLNAT_BIN_DIR", build::binary(workspace, Profile::Dev, ""));
         cargo
     };

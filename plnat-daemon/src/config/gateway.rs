@@ -21,7 +21,7 @@ pub struct Gateway {
     pub run_dir: PathBuf,
     /// Where metrics are served; none when they are off.
     pub metrics: Option<SocketAddr>,
-    /// What the program in the kernel says about single packets.
+    /// Which packets the program in the kernel writes a line about.
     pub packet_trace: PacketTrace,
     /// Idle seconds after which a session whose handshake is not complete ends.
     pub half_open_timeout: u32,
@@ -29,31 +29,19 @@ pub struct Gateway {
     pub transitory_timeout: u32,
 }
 
-/// How much is said about single packets.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// Which packets the program in the kernel writes a line about. Fixed when the program is loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PacketTrace {
-    /// Nothing: the code for it is not in the kernel.
+    /// None: the code for it is not in the kernel.
     Off,
-    /// What must not happen.
-    Error,
-    /// And what should not.
-    Warn,
-    /// And sessions that open.
-    Info,
-    /// And every packet that is dropped or passed.
-    Debug,
-    /// And every packet.
-    Trace,
+    /// Those that are dropped.
+    Drops,
+    /// All.
+    All,
 }
 
-const WORDS: [(&str, PacketTrace); 6] = [
-    ("off", PacketTrace::Off),
-    ("error", PacketTrace::Error),
-    ("warn", PacketTrace::Warn),
-    ("info", PacketTrace::Info),
-    ("debug", PacketTrace::Debug),
-    ("trace", PacketTrace::Trace),
-];
+const WORDS: [(&str, PacketTrace); 3] =
+    [("off", PacketTrace::Off), ("drops", PacketTrace::Drops), ("all", PacketTrace::All)];
 
 /// The transitory connection idle-timeout of RFC 5382 REQ-5 in seconds.
 const TRANSITORY: u32 = 240;

@@ -15,6 +15,7 @@ mod raw;
 mod sessions;
 mod shape;
 mod trace;
+mod undisturbed;
 
 use std::io;
 use std::ops::Range;
@@ -36,6 +37,7 @@ use self::links::Links;
 use self::maps::Maps;
 use self::sessions::Tables;
 use self::trace::Trace;
+use self::undisturbed::Undisturbed;
 use super::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session};
 use crate::plan::{Records, Write};
 
@@ -87,6 +89,7 @@ impl BpfPlane {
     /// pinned maps are not this daemon's: another layout or another store.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let bpffs = BpfFs::open(&options.bpffs)?;
+        let _undisturbed = Undisturbed::new();
         let object::Loaded { mut ebpf, meta, capacity, taken_over } = object::load(options, &bpffs)?;
         for name in [DATA_PATH, SWEEP] {
             program(&mut ebpf, name)?

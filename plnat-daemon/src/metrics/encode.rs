@@ -115,7 +115,7 @@ fn by_reason(label: &'static str, rows: &[(String, CounterRow)]) -> impl Iterato
     rows.iter().flat_map(move |(name, row)| {
         Reason::ALL.iter().map(move |&reason| {
             let (text, verdict) = (reason.name().to_owned(), verdict_name(reason.verdict()).to_owned());
-            (vec![(label, name.clone()), ("reason", text), ("verdict", verdict)], row[reason as usize])
+            (vec![(label, name.clone()), ("reason", text), ("verdict", verdict)], row[reason.column()])
         })
     })
 }

@@ -13,8 +13,8 @@ use crate::intent::ConnectionState;
 
 fn snapshot() -> Snapshot {
     let mut row = [0; COLUMNS];
-    row[Reason::ToBackend as usize] = 7;
-    row[Reason::NoPort as usize] = u64::MAX;
+    row[Reason::ToBackend.column()] = 7;
+    row[Reason::NoPort.column()] = u64::MAX;
     row[BYTES_TO_BACKEND] = 700;
     let service = || "web".to_owned();
     Snapshot {

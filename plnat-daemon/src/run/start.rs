@@ -87,6 +87,8 @@ fn check(file: &Path, config: &Config) -> ExitCode {
 }
 
 async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
+    // A signal in the first moment waits for its turn; by default SIGHUP would end the process.
+    let signals = tasks::Signals::new().context("cannot attend to signals")?;
     let settings = &config.gateway;
     for directory in [&settings.state_dir, &settings.run_dir] {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
@@ -137,6 +139,8 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     gateway.prepare(&config);
     let look = tasks::look(&mut kernel, &wanted_networks.borrow().clone()).await?;
     gateway.take_quietly(look);
+    // Before the file is read for good.
+    let watch = tasks::FileWatch::new(file);
     if let Err(error) = gateway.reload() {
         bail!("the configuration is refused:\n{error}");
     }
@@ -150,8 +154,11 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     for fd in wakes.into_iter().flatten() {
         tokio::spawn(tasks::readable(fd, messages.clone()));
     }
-    tokio::spawn(tasks::signals(messages.clone()));
-    tokio::spawn(tasks::file(file, messages.clone()));
+    tokio::spawn(signals.forward(messages.clone()));
+    match watch {
+        Ok(watch) => _ = tokio::spawn(watch.forward(messages.clone())),
+        Err(error) => tracing::warn!("changes of the configuration file are noticed on SIGHUP only: {error}"),
+    }
     let metrics = metrics.map(|server| {
         let (scrapes, asked) = mpsc::channel(QUEUE);
         tracing::info!("metrics on http://{}/metrics", server.address());
@@ -212,11 +219,8 @@ fn restore(rows: &[crate::store::Row], state_dir: &Path) -> anyhow::Result<Model
 fn level(trace: PacketTrace) -> LevelFilter {
     match trace {
         PacketTrace::Off => LevelFilter::OFF,
-        PacketTrace::Error => LevelFilter::ERROR,
-        PacketTrace::Warn => LevelFilter::WARN,
-        PacketTrace::Info => LevelFilter::INFO,
-        PacketTrace::Debug => LevelFilter::DEBUG,
-        PacketTrace::Trace => LevelFilter::TRACE,
+        PacketTrace::Drops => LevelFilter::INFO,
+        PacketTrace::All => LevelFilter::DEBUG,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use notify::{RecursiveMode, Watcher};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::message::Message;
@@ -33,20 +33,34 @@ pub(super) async fn forward<T>(
     }
 }
 
-/// SIGHUP reloads; SIGTERM and SIGINT end the daemon.
-pub(super) async fn signals(to: mpsc::Sender<Message>) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        let message = tokio::select! {
-            _ = hangup.recv() => Message::Reload,
-            _ = terminate.recv() => Message::Stop,
-            _ = interrupt.recv() => Message::Stop,
-        };
-        let last = matches!(message, Message::Stop);
-        if to.send(message).await.is_err() || last {
-            return Ok(());
+/// The signals that the daemon attends to. From its making on none of them ends the process by itself.
+pub(super) struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// SIGHUP reloads; SIGTERM and SIGINT end the daemon.
+    pub(super) async fn forward(mut self, to: mpsc::Sender<Message>) {
+        loop {
+            let message = tokio::select! {
+                _ = self.hangup.recv() => Message::Reload,
+                _ = self.terminate.recv() => Message::Stop,
+                _ = self.interrupt.recv() => Message::Stop,
+            };
+            let last = matches!(message, Message::Stop);
+            if to.send(message).await.is_err() || last {
+                return;
+            }
         }
     }
 }
@@ -104,33 +118,48 @@ pub(super) async fn readable(fd: OwnedFd, to: mpsc::Sender<Message>) -> std::io:
     }
 }
 
-/// Watches the directory of the configuration file, so that editors that replace the file are noticed too.
-pub(super) async fn file(path: PathBuf, to: mpsc::Sender<Message>) -> notify::Result<()> {
-    let (sender, mut events) = mpsc::channel(16);
-    let name = path.file_name().map(ToOwned::to_owned);
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let ours = event.is_ok_and(|event| {
-            !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == name.as_deref())
-        });
-        if ours {
-            // A full channel holds a notice already.
-            let _ = sender.try_send(());
-        }
-    })?;
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    watcher.watch(directory, RecursiveMode::NonRecursive)?;
-    let mut before = std::fs::read(&path).ok();
-    while events.recv().await.is_some() {
-        let gather = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, events.recv()).await {} };
-        // Whether silence came or patience went: there is a change to look at.
-        let _ = tokio::time::timeout(PATIENCE, gather).await;
-        let now = std::fs::read(&path).ok();
-        if now.is_some() && now != before {
-            before = now;
-            if to.send(Message::Reload).await.is_err() {
-                return Ok(());
+/// A watch on the directory of the configuration file, so that editors that replace the file are noticed too.
+pub(super) struct FileWatch {
+    path: PathBuf,
+    before: Option<Vec<u8>>,
+    events: mpsc::Receiver<()>,
+    _watcher: notify::RecommendedWatcher,
+}
+
+impl FileWatch {
+    /// From now on no change is missed.
+    pub(super) fn new(path: PathBuf) -> notify::Result<Self> {
+        let (sender, events) = mpsc::channel(16);
+        let name = path.file_name().map(ToOwned::to_owned);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let ours = event.is_ok_and(|event| {
+                !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == name.as_deref())
+            });
+            if ours {
+                // A full channel holds a notice already.
+                let _ = sender.try_send(());
+            }
+        })?;
+        let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        let before = std::fs::read(&path).ok();
+        Ok(Self { path, before, events, _watcher: watcher })
+    }
+
+    /// Reloads when the contents change.
+    pub(super) async fn forward(mut self, to: mpsc::Sender<Message>) {
+        while self.events.recv().await.is_some() {
+            let gather =
+                async { while let Ok(Some(())) = tokio::time::timeout(QUIET, self.events.recv()).await {} };
+            // Whether silence came or patience went: there is a change to look at.
+            let _ = tokio::time::timeout(PATIENCE, gather).await;
+            let now = std::fs::read(&self.path).ok();
+            if now.is_some() && now != self.before {
+                self.before = now;
+                if to.send(Message::Reload).await.is_err() {
+                    return;
+                }
             }
         }
     }
-    Ok(())
 }

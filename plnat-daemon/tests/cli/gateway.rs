@@ -233,6 +233,7 @@ fn status() -> Status {
         backends: 2,
         capacity: BTreeMap::from([("sessions".into(), CapacityUse { used: 65_536, capacity: 131_072 })]),
         problems: vec!["interface eth9 is not there".into()],
+        notes: vec![],
     }
 }
 
@@ -340,8 +341,8 @@ fn nat() -> Vec<NatUse> {
 
 fn counters() -> Vec<CounterSet> {
     let mut row = [0; COLUMNS];
-    row[Reason::ToBackend as usize] = 12;
-    row[Reason::Pending as usize] = 3;
+    row[Reason::ToBackend.column()] = 12;
+    row[Reason::Pending.column()] = 3;
     row[BYTES_TO_BACKEND] = 840;
     vec![
         CounterSet::new(CounterScope::Total, "", &row),

@@ -576,7 +576,7 @@ fn an_interface_of_no_link_passes_everything() -> Result<()> {
     gate.set("INTERFACES", gate.ifindex(Side::Contoso), plnat_common::record::Interface::default())?;
     let outcome = gate.run(Side::Contoso, &syn().bytes())?;
     assert_eq!(outcome.action, 2);
-    assert_eq!(outcome.moved, [(plnat_tests::gate::Row::Link(0), NotAttached as usize, 1)]);
+    assert_eq!(outcome.moved, [(plnat_tests::gate::Row::Link(0), NotAttached.column(), 1)]);
     Ok(())
 }
 

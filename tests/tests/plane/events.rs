@@ -7,9 +7,9 @@ use plnat_common::net::Mac;
 use plnat_common::record::event_kind;
 use plnat_daemon::dataplane::DataPlane;
 use plnat_daemon::dataplane::bpf::BpfPlane;
+use plnat_tests::space::{PATIENCE, Space, ip, mac_of, text};
 
 use crate::kit::{index, options, some_records, writes};
-use crate::space::{PATIENCE, Space, ip, mac_of, text};
 
 #[test]
 fn traffic_for_a_pending_endpoint_is_an_event_that_wakes_who_waits() {

@@ -5,9 +5,9 @@ use plnat_common::reason::Reason;
 use plnat_daemon::dataplane::{AttachMode, DataPlane};
 use plnat_daemon::netlink::facts;
 use plnat_daemon::plan::{Records, Write};
+use plnat_tests::space::{Space, ip, mac_of, run};
 
 use crate::kit::{index, open, some_records, writes};
-use crate::space::{Space, ip, mac_of, run};
 
 #[test]
 fn a_native_attachment_counts_packets_and_a_second_attach_changes_nothing() {
@@ -34,7 +34,7 @@ fn a_native_attachment_counts_packets_and_a_second_attach_changes_nothing() {
         run("ping", "-c 1 -W 5 10.0.0.2");
         // The host's ARP request and its answer to the ping at the least.
         let row = plane.link_counters(1).unwrap();
-        assert!(row[Reason::NotOurs as usize] >= 2, "{row:?}");
+        assert!(row[Reason::NotOurs.column()] >= 2, "{row:?}");
         plane.detach("eth0.7").unwrap();
         assert_eq!(facts::of(index("eth0.7")).unwrap().xdp_program, None);
         plane.detach("eth0.7").unwrap();

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use plnat_daemon::dataplane::DataPlane;
 use plnat_daemon::dataplane::bpf::{BpfPlane, OpenError};
 use plnat_daemon::netlink::facts;
+use plnat_tests::space::{Space, ip, wait};
 
 use crate::kit::{SEED, index, open, options, some_records, writes};
-use crate::space::{Space, ip, wait};
 
 /// The daemon of the next test: it runs in a process of its own, so that it can be killed. Without the variable it is no test.
 #[test]

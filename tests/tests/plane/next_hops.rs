@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use plnat_daemon::netlink;
 use plnat_daemon::netlink::{Network, NextHop};
+use plnat_tests::space::{PATIENCE, Space, ip, mac_of, run};
 
 use crate::kit::index;
-use crate::space::{PATIENCE, Space, ip, mac_of, run};
 
 #[test]
 fn a_next_hop_is_learned_followed_and_given_up() {

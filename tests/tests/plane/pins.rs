@@ -4,9 +4,9 @@ use aya::maps::Array;
 use plnat_daemon::dataplane::DataPlane;
 use plnat_daemon::dataplane::bpf::{BpfPlane, OpenError, Options, reset};
 use plnat_daemon::netlink::facts;
+use plnat_tests::space::{Space, ip};
 
 use crate::kit::{index, open, options};
-use crate::space::{Space, ip};
 
 #[test]
 fn a_pinned_map_of_another_shape_is_refused_before_anything_reads_it() {

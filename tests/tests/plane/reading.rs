@@ -13,9 +13,9 @@ use plnat_common::record::{
 use plnat_daemon::dataplane::bpf::BpfPlane;
 use plnat_daemon::dataplane::{DataPlane, PlaneError};
 use plnat_daemon::plan::{Records, Write};
+use plnat_tests::space::{Space, ip, wait};
 
 use crate::kit::{Plain, SEED, index, open, options, pinned, removals, sessions, some_records, writes};
-use crate::space::{Space, ip, wait};
 
 #[test]
 fn a_first_start_has_empty_maps_of_the_configured_capacity() {

@@ -14,7 +14,7 @@ pub(super) struct Ring {
 }
 
 /// Rings from the inside out; others follow by name.
-const ORDER: [&str; 8] = ["unit", "doc", "control", "packet", "plane", "wire", "system", "demo"];
+const ORDER: [&str; 9] = ["unit", "doc", "control", "packet", "plane", "wire", "system", "demo", "bench"];
 
 impl Ring {
     /// What tells cargo to run this ring and no other.

@@ -36,14 +36,14 @@ fn settings_of_the_daemon() {
     bad(
         &[(
             "[[network]]\nname",
-            "[gateway]\nlocaton = \"x\"\nlocation = \"a.b\"\nstate_dir = \"state\"\nmetrics = \"9464\"\npacket_trace = \"Info\"\nhalf_open_timeout_in_seconds = 0\n[[network]]\nname",
+            "[gateway]\nlocaton = \"x\"\nlocation = \"a.b\"\nstate_dir = \"state\"\nmetrics = \"9464\"\npacket_trace = \"All\"\nhalf_open_timeout_in_seconds = 0\n[[network]]\nname",
         )],
         &[
             "2:1: `locaton` is no key of [gateway] => did you mean `location`?",
             r#"3:12: `a.b` is no location: 1 to 40 letters, digits or `-`, like `westeurope` => write a location like "westeurope""#,
             r#"4:13: `state` is no absolute path => write "/state", or another path from the root on"#,
             r#"5:11: `9464` is no address with a port => write "127.0.0.1:9464", or "off""#,
-            r#"6:16: `Info` is not known here => write "info"; the words are "off", "error", "warn", "info", "debug", "trace""#,
+            r#"6:16: `All` is not known here => write "all"; the words are "off", "drops", "all""#,
             "7:32: 0 is not between 1 and 86400 => write a whole number from 1 to 86400",
         ],
     );

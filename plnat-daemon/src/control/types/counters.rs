@@ -54,7 +54,7 @@ impl CounterSet {
         let count = |&reason: &Reason| ReasonCount {
             reason: reason.name().into(),
             verdict: verdict_name(reason.verdict()).into(),
-            packets: row[reason as usize],
+            packets: row[reason.column()],
             help: reason.help().into(),
         };
         Self {

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use aya::Ebpf;
 use aya_log::EbpfLogger;
-use log::{Level, Log, Metadata, Record};
+use log::{Log, Metadata, Record};
+use plnat_common::reason::Reason;
 
 use super::error::kernel;
 use crate::dataplane::PlaneError;
@@ -39,15 +40,33 @@ impl Log for Forward {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let text = record.args();
-        match record.level() {
-            Level::Error => tracing::error!(target: "plnat::packet", "{text}"),
-            Level::Warn => tracing::warn!(target: "plnat::packet", "{text}"),
-            Level::Info => tracing::info!(target: "plnat::packet", "{text}"),
-            Level::Debug => tracing::debug!(target: "plnat::packet", "{text}"),
-            Level::Trace => tracing::trace!(target: "plnat::packet", "{text}"),
-        }
+        // At one level: whoever switched the records on wants to read them.
+        tracing::info!(target: "plnat::packet", "{}", named(&record.args().to_string()));
     }
 
     fn flush(&self) {}
+}
+
+/// The record with the reason's name in the place of its number, which is all that the program writes.
+fn named(text: &str) -> String {
+    let name = |text: &str| {
+        let (before, rest) = text.split_once("reason ")?;
+        let (number, after) = rest.split_once(':')?;
+        let reason = Reason::ALL.get(number.parse::<usize>().ok()?)?;
+        Some(format!("{before}{}:{after}", reason.name()))
+    };
+    name(text).unwrap_or_else(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn a_record_names_its_reason() {
+        let text = "link 2 service 1 reason 17: 10.0.0.1 to 10.0.1.4";
+        assert_eq!(named(text), "link 2 service 1 pending: 10.0.0.1 to 10.0.1.4");
+        assert_eq!(named("reason 99: x"), "reason 99: x");
+        assert_eq!(named("something else"), "something else");
+    }
 }

@@ -8,19 +8,21 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a condition may take to come true.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 type Work = Box<dyn FnOnce() + Send>;
 
 /// A thread in a network namespace and a mount namespace of its own; both go with it.
-pub(crate) struct Space {
+pub struct Space {
     thread: u32,
     work: mpsc::Sender<Work>,
     ended: Option<JoinHandle<()>>,
 }
 
 impl Space {
-    pub(crate) fn new() -> Self {
+    /// Fresh namespaces with nothing but a loopback interface.
+    pub fn new() -> Self {
         let (work, todo) = mpsc::channel::<Work>();
         let (tell, told) = mpsc::channel();
         let ended = std::thread::spawn(move || {
@@ -38,7 +40,7 @@ impl Space {
     }
 
     /// Runs `work` in the namespaces.
-    pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let (tell, told) = mpsc::channel();
         self.work
             .send(Box::new(move || {
@@ -51,8 +53,13 @@ impl Space {
         }
     }
 
+    /// Number of the thread, by which others name the namespaces.
+    pub fn thread(&self) -> u32 {
+        self.thread
+    }
+
     /// Puts the end `device` of a new pair here and its other end, `peer`, into another space, both up.
-    pub(crate) fn pair(&self, device: &'static str, other: &Space, peer: &'static str) {
+    pub fn pair(&self, device: &'static str, other: &Space, peer: &'static str) {
         let thread = other.thread;
         self.run(move || {
             ip(&format!("link add {device} type veth peer name {peer}"));
@@ -60,6 +67,12 @@ impl Space {
             ip(&format!("link set {device} up"));
         });
         other.run(move || ip(&format!("link set {peer} up")));
+    }
+}
+
+impl Default for Space {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -71,17 +84,20 @@ impl Drop for Space {
     }
 }
 
-pub(crate) fn ip(arguments: &str) {
+/// Runs `ip`, which must succeed.
+pub fn ip(arguments: &str) {
     run("ip", arguments);
 }
 
-pub(crate) fn run(program: &str, arguments: &str) {
+/// Runs a program, which must succeed.
+pub fn run(program: &str, arguments: &str) {
     let output = Command::new(program).args(arguments.split_whitespace()).output().expect(program);
     assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Waits until `ready` gives something.
-pub(crate) fn wait<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+#[track_caller]
+pub fn wait<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ready() {
@@ -92,7 +108,8 @@ pub(crate) fn wait<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-pub(crate) fn mac_of(device: &str) -> [u8; 6] {
+/// An interface's Ethernet address.
+pub fn mac_of(device: &str) -> [u8; 6] {
     // Not /sys, which shows the namespace that it was mounted in.
     let output = Command::new("ip").args(["-json", "link", "show", device]).output().unwrap().stdout;
     let links: serde_json::Value = serde_json::from_slice(&output).unwrap();
@@ -100,6 +117,7 @@ pub(crate) fn mac_of(device: &str) -> [u8; 6] {
     std::array::from_fn(|_| u8::from_str_radix(octets.next().unwrap(), 16).unwrap())
 }
 
-pub(crate) fn text(mac: [u8; 6]) -> String {
+/// An Ethernet address as people write it.
+pub fn text(mac: [u8; 6]) -> String {
     mac.map(|octet| format!("{octet:02x}")).join(":")
 }
