@@ -3,6 +3,7 @@
 //! Data goes one way: configuration and requests into [`model`], its [`intent`] and what the machine's network
 //! looks like into [`plan`], the difference of records into [`dataplane`]. The model and the planner do no I/O.
 
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;
