@@ -55,7 +55,7 @@ fn issuer() -> Arc<Issuer> {
 /// Somebody who signs tokens.
 enum Signer {
     Rsa(Box<RsaKeyPair>),
-    Ec(EcdsaKeyPair),
+    Ec(Box<EcdsaKeyPair>),
 }
 
 impl Signer {
@@ -69,7 +69,7 @@ impl Signer {
         let random = SystemRandom::new();
         let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref(), &random).unwrap();
-        Self::Ec(pair)
+        Self::Ec(Box::new(pair))
     }
 
     fn algorithm(&self) -> &'static str {
