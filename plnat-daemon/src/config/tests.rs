@@ -56,5 +56,6 @@ fn the_commented_example_says_the_defaults() {
     assert_eq!(config.capacity, Capacity::default());
 }
 
+mod access;
 mod bad;
 mod rough;
