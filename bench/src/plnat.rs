@@ -132,6 +132,11 @@ impl Plnat {
         Ok(swept)
     }
 
+    /// Port blocks that are in use.
+    pub(crate) fn port_blocks(&self) -> u64 {
+        self.planner.nat_blocks().len() as u64
+    }
+
     /// Packets by reason of a service.
     pub(crate) fn counters(&mut self, service: &str) -> Result<CounterRow> {
         let slot = self.planner.service_slot(service).context("no such service")?;

@@ -45,14 +45,15 @@ pub(crate) enum Peers {
     Answer,
     /// The same, and both keep the packet.
     Keep,
-    /// Backends count.
+    /// Backends count, clients do not.
     Count,
 }
 
 impl Peers {
     fn program(self, client: bool) -> &'static str {
         match (self, client) {
-            (Peers::Answer, true) | (Peers::Count, _) => "sink",
+            (Peers::Answer, true) | (Peers::Count, false) => "sink",
+            (Peers::Count, true) => "empty",
             (Peers::Answer, false) => "reflect",
             (Peers::Keep, true) => "sink_seen",
             (Peers::Keep, false) => "reflect_seen",
@@ -95,7 +96,7 @@ impl Rig {
             .map_max_entries("AT_CLIENT", sessions)
             .load_file(&path)
             .with_context(|| format!("cannot load {path}"))?;
-        for name in ["drive", "reflect", "reflect_seen", "sink", "sink_seen", "swap"] {
+        for name in ["drive", "empty", "reflect", "reflect_seen", "sink", "sink_seen", "swap"] {
             let program = xdp(&mut ebpf, name)?;
             program.load().with_context(|| format!("the verifier refused {name}"))?;
         }

@@ -10,6 +10,8 @@ use crate::net::{Ip4, MacPair, Port, Ports};
 
 /// Bytes of every frame.
 pub const FRAME: usize = 64;
+/// Offset of the IP header's protocol number.
+pub const PROTOCOL: usize = 23;
 /// Offset of the IP header's checksum.
 pub const IP_CHECKSUM: usize = 24;
 /// Offset of the source address.
@@ -58,7 +60,7 @@ impl Template {
         }
         let length = u16::from_be_bytes([frame[16], frame[17]]);
         let upper = length.saturating_sub(20);
-        let pseudo = sum(&[0, frame[23]], 0) + sum(&upper.to_be_bytes(), 0) + sum(&frame[SOURCE..34], 0);
+        let pseudo = sum(&[0, frame[PROTOCOL]], 0) + sum(&upper.to_be_bytes(), 0) + sum(&frame[SOURCE..34], 0);
         Self {
             frame: bytemuck::cast(frame),
             ip_sum: sum(&frame[14..34], 0),
