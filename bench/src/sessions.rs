@@ -166,7 +166,7 @@ fn prove(rig: &mut Rig, standing: &mut Standing, traffic: Traffic, sessions: u32
         return Ok("all there, no two alike");
     }
     let Some(plnat) = &mut standing.plnat else { return Ok("not asked") };
-    let no_port = Reason::NoPort as usize;
+    let no_port = Reason::NoPort.column();
     let before = plnat.counters(SERVICE)?[no_port];
     let template = traffic.template(lane, ENDPOINT);
     let order = Order { bits: BITS, salt: 0 };

@@ -172,6 +172,7 @@ fn make(frame: *mut u8, work: *const Work, ticket: &Ticket) {
         *frame.cast::<[u64; FRAME / 8]>() = (*work).template.frame;
         *frame.add(IP_CHECKSUM).cast::<u16>() = ticket.ip_checksum;
         *frame.add(SOURCE).cast::<u32>() = ticket.source.0;
+        *frame.add(DESTINATION).cast::<u32>() = ticket.destination.0;
         *frame.add(PORTS).cast::<u32>() = ticket.ports.0;
         *frame.add(SESSION).cast::<u32>() = ticket.session;
         let at = if (*work).template.tcp != 0 { TCP_CHECKSUM } else { UDP_CHECKSUM };
