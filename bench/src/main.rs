@@ -60,7 +60,7 @@ enum What {
     Memory,
     /// From the provider's word to the first packet; a large configuration; a sweep
     Control,
-    /// The data path alone: nanoseconds a packet by BPF_PROG_TEST_RUN, one hot session, both directions
+    /// The data path alone: a packet of an established session by number of sessions, both directions; the verifier's work
     Program,
     #[command(name = settings::KEEPER, hide = true)]
     PutBack { settings: Vec<String> },
@@ -76,7 +76,7 @@ fn main() -> Result<()> {
         What::Sessions => sessions::run(&meter, options.quick, &output),
         What::Memory => memory::run(&meter, options.quick, &output),
         What::Control => control::run(&meter, options.quick, &output),
-        What::Program => program::run(options.quick, options.json),
+        What::Program => program::run(&meter, options.quick, &output),
         What::PutBack { settings } => settings::put_back(&settings),
     }
 }

@@ -10,9 +10,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::loaded_maps;
 use plnat_common::bench::Order;
+use plnat_common::record::PortBlock;
 use serde::Serialize;
 
 use crate::meter::Meter;
+use crate::plnat::Plnat;
 use crate::report::machine::Conditions;
 use crate::report::{Output, Results, count, progress, table};
 use crate::rig::{Peers, Rig};
@@ -23,9 +25,6 @@ use crate::traffic::Traffic;
 
 const BITS: u32 = 20;
 const QUICK_BITS: u32 = 17;
-/// Maps that grow with the number of sessions; the others with that of endpoints, services, backends and interfaces.
-const OF_SESSIONS: [&str; 2] = ["SESSIONS", "PORT_BLOCKS"];
-
 /// All figures.
 #[derive(Serialize)]
 struct Report {
@@ -34,7 +33,7 @@ struct Report {
     sessions: u64,
     /// plnat's maps by name, in bytes, largest first.
     maps: Vec<(String, u64)>,
-    /// Bytes of plnat's maps that grow with sessions, for each session that there is room for.
+    /// Bytes of plnat's session table and of the port blocks of the service, for each session that there is room for.
     plnat: f64,
     /// Bytes of the kernel's slabs for each tracked connection, and of the hash table's share.
     nftables: f64,
@@ -51,8 +50,8 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
     let plnat = Standing::new(&mut rig, Target::Plnat, 0, 1 << bits, BACKENDS)?;
     let mut maps = sizes(&before)?;
     maps.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    let of_sessions: u64 =
-        maps.iter().filter(|(name, _)| OF_SESSIONS.contains(&name.as_str())).map(|(_, bytes)| bytes).sum();
+    let lines = maps.iter().find(|(name, _)| name == "SESSIONS").context("no session table")?.1;
+    let blocks = plnat.plnat.as_ref().map_or(0, Plnat::port_blocks) * size_of::<PortBlock>() as u64;
     // What was reckoned must hold: there is room for as many.
     open(&mut rig, &plnat, bits)?;
     let nftables = Standing::new(&mut rig, Target::Nftables, 1, 1 << bits, BACKENDS)?;
@@ -65,7 +64,7 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
         conditions: Conditions::now(rig.clock(), quick),
         sessions,
         maps,
-        plnat: of_sessions as f64 / sessions as f64,
+        plnat: (lines + blocks) as f64 / sessions as f64,
         nftables: (grown + 8 * buckets) as f64 / sessions as f64,
     };
     output.give(&Results { verb: "memory", report: &report, table: text(&report), pictures: Vec::new() })
@@ -115,7 +114,7 @@ fn text(report: &Report) -> String {
         count(report.sessions)
     );
     let rows = [
-        vec!["plnat: table and ports, for each session there is room for".to_owned(), format!("{:.0}", report.plnat)],
+        vec!["plnat: table and port blocks, for each session there is room for".to_owned(), format!("{:.0}", report.plnat)],
         vec!["nftables: slabs grown and hash table, for each that is open".to_owned(), format!("{:.0}", report.nftables)],
     ];
     text += &table(&["target", "bytes"], &rows);

@@ -58,10 +58,6 @@ impl Meter {
         Self { cpu, soft: processes.find(is_it).map(|path| path.join("schedstat")) }
     }
 
-    /// The CPU.
-    pub(crate) fn cpu(&self) -> usize {
-        self.cpu
-    }
 
     /// Binds this thread to the CPU, before others that want it.
     pub(crate) fn bind(&self) -> Result<()> {

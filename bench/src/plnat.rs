@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use aya::programs::{ProgramFd, loaded_programs};
 use plnat_common::net::Mac;
 use plnat_common::record::{SweepRequest, sweep_mode};
 use plnat_daemon::dataplane::bpf::{BpfPlane, Options};
-use plnat_daemon::dataplane::{Capacity, CounterRow, DataPlane as _};
+use plnat_daemon::dataplane::{ALL_LINES, Capacity, CounterRow, DataPlane as _, Session};
 use plnat_daemon::intent::{
     ConnectionState, Distribution, Endpoint, Intent, Link, Member, MemberState, Protocol, Rule, Service,
 };
@@ -51,6 +52,8 @@ pub(crate) struct Swept {
 /// The running data plane of a lane.
 pub(crate) struct Plnat {
     plane: BpfPlane,
+    /// The kernel's number of the data path.
+    program: u32,
     planner: Planner,
     installed: Records,
     ground: Ground,
@@ -77,16 +80,17 @@ impl Plnat {
     /// Loads it into the lane's gateway, attached to all its interfaces, with nothing configured.
     pub(crate) fn new(lane: &Lane, capacity: Capacity) -> Result<Self> {
         let options = options(capacity);
-        let plane = lane.gateway.enter(|| {
+        let (plane, program) = lane.gateway.enter(|| {
             let mut plane = BpfPlane::open(&options)?;
             plane.attach("consumer")?;
             for at in 0..BACKENDS {
                 plane.attach(&provider(at))?;
             }
-            Ok(plane)
+            let program = plane.attachments().first().context("it is not attached")?.program;
+            Ok((plane, program))
         })?;
         let planner = Planner::new(plane.capacity());
-        Ok(Self { plane, planner, installed: Records::default(), ground: ground(lane) })
+        Ok(Self { plane, program, planner, installed: Records::default(), ground: ground(lane) })
     }
 
     /// Makes an intent so.
@@ -130,6 +134,24 @@ impl Plnat {
             swept.idle += u64::from(report.idle);
         }
         Ok(swept)
+    }
+
+    /// The data path's program.
+    pub(crate) fn program(&self) -> Result<ProgramFd> {
+        let found = loaded_programs().filter_map(Result::ok).find(|program| program.id() == self.program);
+        Ok(found.context("its program is not there")?.fd()?)
+    }
+
+    /// All sessions.
+    pub(crate) fn sessions(&mut self) -> Result<Vec<Session>> {
+        let mut sessions = Vec::new();
+        self.plane.sessions(ALL_LINES, &mut |session| sessions.push(*session))?;
+        Ok(sessions)
+    }
+
+    /// Port blocks that are in use.
+    pub(crate) fn port_blocks(&self) -> u64 {
+        self.planner.nat_blocks().len() as u64
     }
 
     /// Packets by reason of a service.

@@ -4,11 +4,11 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::maps::{Array, DevMap, MapData, PerCpuArray};
+use aya::maps::{Array, DevMap, MapData, PerCpuArray, ProgramArray};
 use aya::programs::xdp::{XdpLink, XdpMode};
-use aya::programs::{TestRun as _, Xdp};
+use aya::programs::{ProgramFd, TestRun as _, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod, TestRunAttrs, TestRunOptions};
-use plnat_common::bench::{FRAME, Order, Seen, Template, WAYS, Way, Work, tally};
+use plnat_common::bench::{FRAME, Order, Seen, Template, Ticket, WAYS, Way, Work, tally};
 
 use crate::mapped::Mapped;
 use crate::meter::{Clock, Meter, Taken};
@@ -45,19 +45,29 @@ pub(crate) enum Peers {
     Answer,
     /// The same, and both keep the packet.
     Keep,
-    /// Backends count.
+    /// Backends count, clients do not.
     Count,
 }
 
 impl Peers {
     fn program(self, client: bool) -> &'static str {
         match (self, client) {
-            (Peers::Answer, true) | (Peers::Count, _) => "sink",
+            (Peers::Answer, true) | (Peers::Count, false) => "sink",
+            (Peers::Count, true) => "empty",
             (Peers::Answer, false) => "reflect",
             (Peers::Keep, true) => "sink_seen",
             (Peers::Keep, false) => "reflect_seen",
         }
     }
+}
+
+/// What `feed` calls: keys of its array.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Callee {
+    /// The data path that [`Rig::set_callee`] named.
+    DataPath = 0,
+    /// A program that does nothing.
+    Empty = 1,
 }
 
 /// The loaded programs.
@@ -69,6 +79,9 @@ pub(crate) struct Rig {
     peers_do: Peers,
     at_backend: Mapped<Seen>,
     at_client: Mapped<Seen>,
+    tickets: Mapped<Ticket>,
+    /// What `feed` may call; it goes with the array.
+    jump: ProgramArray<MapData>,
     /// Where programs are attached that no packet meets.
     _shelf: Namespace,
 }
@@ -93,24 +106,25 @@ impl Rig {
             .btf(None)
             .map_max_entries("AT_BACKEND", sessions)
             .map_max_entries("AT_CLIENT", sessions)
+            .map_max_entries("TICKETS", sessions)
             .load_file(&path)
             .with_context(|| format!("cannot load {path}"))?;
-        for name in ["drive", "reflect", "reflect_seen", "sink", "sink_seen", "swap"] {
+        for name in ["drive", "empty", "feed", "reflect", "reflect_seen", "sink", "sink_seen", "swap"] {
             let program = xdp(&mut ebpf, name)?;
             program.load().with_context(|| format!("the verifier refused {name}"))?;
         }
         // A program that is attached somewhere stays in the kernel's XDP dispatcher; else each run puts it in and takes it out
         // again, which changes code under the feet of what is measured.
         let shelf = Namespace::new()?;
-        let index = 10;
-        shelf.run(&["ip", "-batch", "-"], &format!("link add shelf index {index} type veth peer name other\n"))?;
-        let drive = xdp(&mut ebpf, "drive")?;
-        shelf.enter(|| drive.attach_to_if_index(index, XdpMode::Driver).map_err(Into::into))?;
-        let mapped = |name: &str| {
-            let Some(aya::maps::Map::Array(data)) = ebpf.map(name) else { bail!("no array {name}") };
-            Mapped::new(data.fd().as_fd(), sessions as usize)
-        };
-        let (at_backend, at_client) = (mapped("AT_BACKEND")?, mapped("AT_CLIENT")?);
+        shelf.run(&["ip", "-batch", "-"], "link add drive type veth peer name feed\n")?;
+        for name in ["drive", "feed"] {
+            let program = xdp(&mut ebpf, name)?;
+            shelf.enter(|| program.attach(name, XdpMode::Driver).map(drop).map_err(Into::into))?;
+        }
+        let mut jump = ProgramArray::try_from(ebpf.take_map("JUMP").context("no JUMP")?)?;
+        jump.set(Callee::Empty as u32, xdp(&mut ebpf, "empty")?.fd()?, 0)?;
+        let (at_backend, at_client) = (mapped(&ebpf, "AT_BACKEND")?, mapped(&ebpf, "AT_CLIENT")?);
+        let tickets = mapped(&ebpf, "TICKETS")?;
         Ok(Self {
             ebpf,
             meter,
@@ -119,6 +133,8 @@ impl Rig {
             peers_do: Peers::Answer,
             at_backend,
             at_client,
+            tickets,
+            jump,
             _shelf: shelf,
         })
     }
@@ -193,7 +209,7 @@ impl Rig {
         let (mut sent, mut timed, mut spent) = (Sent::default(), 0, Duration::ZERO);
         while sent.packets < packets.into() {
             let count = CHUNK.min(packets - sent.packets as u32);
-            let (back, taken) = self.run(lane, count)?;
+            let (back, taken) = self.run(lane, count, SILENCE)?;
             sent.packets += u64::from(count);
             sent.back += back;
             if let Some(time) = taken.by(self.clock) {
@@ -224,7 +240,7 @@ impl Rig {
         let mut left = count;
         while left > 0 {
             let chunk = CHUNK.min(left);
-            self.run(lane, chunk)?;
+            self.run(lane, chunk, SILENCE)?;
             left -= chunk;
         }
         let strange = self.tally(tally::STRANGE)? - strange;
@@ -240,7 +256,7 @@ impl Rig {
         self.work(&Traffic::Udp.template(lane, ENDPOINT), order, 0, lane.client_end().index)?;
         let mut shares = Vec::new();
         for _ in 0..CHUNKS {
-            let (_, taken) = self.run(lane, CHUNK)?;
+            let (_, taken) = self.run(lane, CHUNK, SILENCE)?;
             shares.extend((!taken.switched).then(|| taken.cpu.as_secs_f64() / taken.passed.as_secs_f64()));
         }
         shares.sort_by(f64::total_cmp);
@@ -250,12 +266,59 @@ impl Rig {
         Ok(())
     }
 
+    /// Names the program that [`Callee::DataPath`] means.
+    pub(crate) fn set_callee(&mut self, program: &ProgramFd) -> Result<()> {
+        Ok(self.jump.set(Callee::DataPath as u32, program, 0)?)
+    }
+
+    /// The tickets of [`Self::feed`].
+    pub(crate) fn tickets(&mut self) -> &mut [Ticket] {
+        self.tickets.slice_mut()
+    }
+
+    /// Runs a program on `packets` packets of the tickets `0..1 << bits` in their order, from packet number `from` on, as if they
+    /// came over `end`; they go nowhere. The answer is CPU nanoseconds a packet, and what the program returned last.
+    pub(crate) fn feed(
+        &mut self,
+        (place, end): (&Namespace, End),
+        callee: Callee,
+        template: &Template,
+        bits: u32,
+        from: u64,
+        packets: u32,
+    ) -> Result<(f64, u32)> {
+        self.work(template, Order { bits, salt: 0 }, from, callee as u32)?;
+        let program: &Xdp = self.ebpf.program("feed").context("no program feed")?.try_into()?;
+        let meter = &self.meter;
+        let md = [0, FRAME as u32, 0, end.index, 0, 0];
+        let (answer, taken) = place.enter(|| {
+            meter.bind()?;
+            let run = || {
+                Ok(program.test_run(TestRunOptions {
+                    data_in: Some(&[0; FRAME]),
+                    ctx_in: Some(bytemuck::bytes_of(&md)),
+                    repeat: packets,
+                    ..Default::default()
+                })?)
+            };
+            meter.take(run, || Ok(()))
+        })?;
+        Ok((taken.cpu.as_nanos() as f64 / f64::from(packets), answer.return_value))
+    }
+
+    /// Sends one packet and looks whether one of ours has arrived since the last look, without waiting.
+    pub(crate) fn knock(&mut self, lane: &Lane, template: &Template) -> Result<bool> {
+        self.let_peers(Peers::Count)?;
+        self.work(template, Order { bits: 0, salt: 0 }, 0, lane.client_end().index)?;
+        Ok(self.run(lane, 1, Duration::ZERO)?.0 > 0)
+    }
+
     fn work(&mut self, template: &Template, order: Order, next: u64, way: u32) -> Result<()> {
         self.set("WORK", 0, Work { template: *template, next, order, way, zero: 0 })
     }
 
-    /// Sends packets and waits for those that come back; their number, and what all of it took.
-    fn run(&mut self, lane: &Lane, packets: u32) -> Result<(u64, Taken)> {
+    /// Sends packets and waits for those that come back, until none came for so long; their number, and what all of it took.
+    fn run(&mut self, lane: &Lane, packets: u32, silence: Duration) -> Result<(u64, Taken)> {
         let before = self.tally(tally::BACK)?;
         let wanted = before + u64::from(packets);
         let program: &Xdp = self.ebpf.program("drive").context("no program drive")?.try_into()?;
@@ -275,7 +338,7 @@ impl Rig {
             };
             meter.take(send, || {
                 let (mut last, mut moved) = (back()?, Instant::now());
-                while last < wanted && moved.elapsed() < SILENCE {
+                while last < wanted && moved.elapsed() < silence {
                     std::thread::yield_now();
                     let now = back()?;
                     if now != last {
@@ -310,6 +373,11 @@ impl Rig {
     pub(crate) fn clear(&mut self) {
         self.peers.clear();
     }
+}
+
+fn mapped<T: bytemuck::Pod>(ebpf: &Ebpf, name: &str) -> Result<Mapped<T>> {
+    let Some(aya::maps::Map::Array(data)) = ebpf.map(name) else { bail!("no array {name}") };
+    Mapped::new(data.fd().as_fd(), data.info()?.max_entries() as usize)
 }
 
 fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {

@@ -3,7 +3,7 @@
 //! Backends count packets and answer none, so the figure is that of one packet on its one way. First four backends, up to a
 //! million sessions, which is half of the ports; then one backend, until every port is used, and what comes after.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use plnat_common::bench::Order;
 use plnat_common::reason::Reason;
 use plnat_common::record::PORTS_PER_BLOCK;
@@ -57,8 +57,8 @@ struct Figure {
     nanoseconds: Option<Spread>,
     /// How many times nftables' rate this is.
     of_nftables: Option<Spread>,
-    /// Why the sessions that were opened are no good.
-    refused: Option<String>,
+    /// What was found of the sessions afterwards.
+    proof: Result<&'static str, String>,
 }
 
 /// One repetition.
@@ -104,7 +104,9 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
     for figure in report.fillings.iter().flat_map(|it| &it.targets).filter(|it| it.target == Target::Plnat) {
         let lost: u64 = figure.steps.iter().map(|step| step.lost).sum();
         ensure!(lost == 0, "plnat lost {lost} first packets");
-        ensure!(figure.refused.is_none(), "plnat: {}", figure.refused.as_deref().unwrap_or_default());
+        if let Err(error) = &figure.proof {
+            bail!("plnat: {error}");
+        }
     }
     Ok(())
 }
@@ -142,13 +144,13 @@ fn fill(
     for (standing, steps) in standings.iter_mut().zip(done) {
         let good: Vec<f64> = steps.iter().filter(|it| it.lost == 0).map(|it| it.nanoseconds).collect();
         let pairs: Vec<f64> = steps.iter().map(|it| it.nanoseconds).collect();
-        let refused = prove(rig, standing, traffic, sessions).err().map(|error| format!("{error:#}"));
+        let proof = prove(rig, standing, traffic, sessions).map_err(|error| format!("{error:#}"));
         figures.push(Figure {
             target: standing.target,
             steps,
             nanoseconds: Spread::of(&good),
             of_nftables: Spread::of_pairs(&pairs, &nftables, |own, other| other / own),
-            refused,
+            proof,
         });
     }
     Ok(figures)
@@ -156,15 +158,15 @@ fn fill(
 
 /// Whether all sessions that were opened are there, each with a translation of its own; and, where no port is left, whether the
 /// next one is refused by name.
-fn prove(rig: &mut Rig, standing: &mut Standing, traffic: Traffic, sessions: u32) -> Result<()> {
+fn prove(rig: &mut Rig, standing: &mut Standing, traffic: Traffic, sessions: u32) -> Result<&'static str> {
     let (lane, work) = (&standing.lane, standing.target.work());
     if sessions.is_power_of_two() {
         let order = Order { bits: sessions.ilog2(), salt: 1 };
         rig.verify(lane, &work, traffic, order)?;
-        return Ok(());
+        return Ok("all there, no two alike");
     }
-    let Some(plnat) = &mut standing.plnat else { return Ok(()) };
-    let no_port = Reason::NoPort as usize;
+    let Some(plnat) = &mut standing.plnat else { return Ok("not asked") };
+    let no_port = Reason::NoPort.column();
     let before = plnat.counters(SERVICE)?[no_port];
     let template = traffic.template(lane, ENDPOINT);
     let order = Order { bits: BITS, salt: 0 };
@@ -175,7 +177,7 @@ fn prove(rig: &mut Rig, standing: &mut Standing, traffic: Traffic, sessions: u32
         "with all ports used, {} of {BEYOND} new sessions were opened and {refused} refused for want of a port",
         sent.back
     );
-    Ok(())
+    Ok("no port left, the next refused by name")
 }
 
 fn text(report: &Report) -> String {
@@ -210,11 +212,11 @@ fn text(report: &Report) -> String {
                     number(it.steps.last().map(|it| it.nanoseconds)),
                     it.of_nftables.map_or("–".to_owned(), |it| format!("{:.2} ×", it.median)),
                     count(lost),
-                    it.refused.clone().unwrap_or_else(|| "yes".into()),
+                    it.proof.clone().map_or_else(|error| error, str::to_owned),
                 ]
             })
             .collect();
-        let head = ["target", "best", "median", "first step", "last step", "nftables", "lost", "verified"];
+        let head = ["target", "best", "median", "first step", "last step", "nftables", "lost", "afterwards"];
         text += &table(&head, &rows);
         text += "\n";
     }

@@ -10,6 +10,8 @@ use crate::net::{Ip4, MacPair, Port, Ports};
 
 /// Bytes of every frame.
 pub const FRAME: usize = 64;
+/// Offset of the IP header's protocol number.
+pub const PROTOCOL: usize = 23;
 /// Offset of the IP header's checksum.
 pub const IP_CHECKSUM: usize = 24;
 /// Offset of the source address.
@@ -34,18 +36,18 @@ pub const WAYS: u32 = 4;
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct Template {
-    /// The frame; source, source port, session and both checksums are zero.
+    /// The frame; addresses, ports, session and both checksums are zero.
     pub frame: [u64; FRAME / 8],
     /// Sum of the IP header.
     pub ip_sum: u64,
     /// Sum of pseudo header, UDP or TCP header and payload.
     pub upper_sum: u64,
-    /// Destination port.
+    /// Destination of packets from clients.
+    pub destination: Ip4,
+    /// Their destination port.
     pub destination_port: Port,
     /// True (1) for TCP.
     pub tcp: u16,
-    /// Zero.
-    pub zero: u32,
 }
 
 impl Template {
@@ -53,46 +55,46 @@ impl Template {
     pub fn new(mut frame: [u8; FRAME], tcp: bool) -> Self {
         let checksum = if tcp { TCP_CHECKSUM } else { UDP_CHECKSUM };
         let destination_port = Port(u16::from_ne_bytes([frame[PORTS + 2], frame[PORTS + 3]]));
-        for (at, length) in [(IP_CHECKSUM, 2), (SOURCE, 4), (PORTS, 2), (checksum, 2), (SESSION, 4)] {
+        let [.., a, b, c, d] = *frame.first_chunk::<PORTS>().unwrap_or(&[0; PORTS]);
+        for (at, length) in [(IP_CHECKSUM, 2), (SOURCE, 8), (PORTS, 4), (checksum, 2), (SESSION, 4)] {
             frame[at..at + length].fill(0);
         }
         let length = u16::from_be_bytes([frame[16], frame[17]]);
         let upper = length.saturating_sub(20);
-        let pseudo = sum(&[0, frame[23]], 0) + sum(&upper.to_be_bytes(), 0) + sum(&frame[SOURCE..34], 0);
+        let pseudo = sum(&[0, frame[PROTOCOL]], 0) + sum(&upper.to_be_bytes(), 0);
         Self {
             frame: bytemuck::cast(frame),
             ip_sum: sum(&frame[14..34], 0),
             upper_sum: sum(&frame[34..(14 + length as usize).min(FRAME)], pseudo),
+            destination: Ip4::from_octets([a, b, c, d]),
             destination_port,
             tcp: tcp as u16,
-            zero: 0,
         }
     }
 
-    /// The fields of a packet from a client.
+    /// The fields of a packet from a session's client.
     #[inline(always)]
     pub fn ticket(&self, session: u32) -> Ticket {
         let (source, port) = client(session);
-        self.ticket_from(session, source, Ports::new(port, self.destination_port))
+        self.ticket_of(session, source, self.destination, Ports::new(port, self.destination_port))
     }
 
-    /// The fields of a packet from `source` to the template's destination.
+    /// The fields of a packet between any two.
     #[inline(always)]
-    pub fn ticket_from(&self, session: u32, source: Ip4, ports: Ports) -> Ticket {
-        let upper =
-            !fold(self.upper_sum + source.0 as u64 + (ports.0 & SOURCE_PORT) as u64 + session as u64);
+    pub fn ticket_of(&self, session: u32, source: Ip4, destination: Ip4, ports: Ports) -> Ticket {
+        let addresses = source.0 as u64 + destination.0 as u64;
+        let upper = !fold(self.upper_sum + addresses + ports.0 as u64 + session as u64);
         Ticket {
             source,
+            destination,
             ports,
             session,
-            ip_checksum: !fold(self.ip_sum + source.0 as u64),
+            ip_checksum: !fold(self.ip_sum + addresses),
             upper_checksum: if upper == 0 { 0xffff } else { upper },
+            zero: 0,
         }
     }
 }
-
-/// The half of [`Ports`] that holds the source port.
-const SOURCE_PORT: u32 = 0xffff;
 
 /// What differs from session to session.
 #[repr(C)]
@@ -100,6 +102,8 @@ const SOURCE_PORT: u32 = 0xffff;
 pub struct Ticket {
     /// Source address.
     pub source: Ip4,
+    /// Destination address.
+    pub destination: Ip4,
     /// Ports.
     pub ports: Ports,
     /// Number of the session.
@@ -108,6 +112,8 @@ pub struct Ticket {
     pub ip_checksum: u16,
     /// Checksum of UDP or TCP.
     pub upper_checksum: u16,
+    /// Zero.
+    pub zero: u32,
 }
 
 /// `WORK`, one record: what is sent next.
@@ -190,7 +196,7 @@ pub mod tally {
     pub const STRANGE: u32 = 1;
 }
 
-const _: () = assert!(size_of::<Ticket>() == 16 && size_of::<Seen>() == 72 && size_of::<Way>() == 16);
+const _: () = assert!(size_of::<Ticket>() == 24 && size_of::<Seen>() == 72 && size_of::<Way>() == 16);
 
 #[cfg(test)]
 mod tests {
@@ -233,7 +239,9 @@ mod tests {
             for session in [0, 1, 255, 256, 0x000f_ffff] {
                 let ticket = template.ticket(session);
                 let mut made: [u8; FRAME] = bytemuck::cast(template.frame);
+                assert_eq!(ticket.destination.octets(), [10, 0, 1, 4]);
                 made[SOURCE..SOURCE + 4].copy_from_slice(&ticket.source.octets());
+                made[DESTINATION..PORTS].copy_from_slice(&ticket.destination.octets());
                 made[PORTS..PORTS + 4].copy_from_slice(&ticket.ports.0.to_ne_bytes());
                 made[SESSION..SESSION + 4].copy_from_slice(&session.to_ne_bytes());
                 made[IP_CHECKSUM..IP_CHECKSUM + 2].copy_from_slice(&ticket.ip_checksum.to_ne_bytes());

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use plnat_common::bench::Order;
 use plnat_daemon::control::types::{Connection, Decision};
 use plnat_daemon::control::{Call, ControlError};
 use plnat_daemon::dataplane::bpf::BpfPlane;
@@ -21,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use crate::figures::Spread;
 use crate::plnat;
 use crate::report::progress;
-use crate::rig::{Peers, Rig};
+use crate::rig::Rig;
 use crate::topology::{BACKEND_PORT, BACKENDS, End, Lane, PORT, backend, nat, provider};
 use crate::traffic::Traffic;
 
@@ -37,15 +36,11 @@ pub(super) fn measure(rig: &mut Rig, times: u8) -> Result<Spread> {
     for number in 0..times {
         progress(&format!("approve: connection {} of {times}", number + 1));
         let template = Traffic::Udp.template(&lane, address(number));
-        let knock = |rig: &mut Rig| {
-            let sent = rig.send(&lane, &template, Order { bits: 0, salt: 0 }, 0, 1, Peers::Count)?;
-            anyhow::Ok(sent.back == 1)
-        };
-        ensure!(!knock(rig)?, "a packet came through before the connection was approved");
+        ensure!(!rig.knock(&lane, &template)?, "a packet came through before the connection was approved");
         let begun = Instant::now();
         let took = std::thread::scope(|scope| {
             let approved = scope.spawn(|| lane.gateway.enter(|| approve(&mut gateway, number)));
-            while !knock(rig)? {
+            while !rig.knock(&lane, &template)? {
                 ensure!(begun.elapsed() < PATIENCE, "no packet came through within {PATIENCE:?}");
             }
             let took = begun.elapsed();

@@ -15,10 +15,11 @@ use aya_ebpf::btf_maps::{Array, DevMap, PerCpuArray, ProgramArray};
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use plnat_common::bench::{
-    DESTINATION, FRAME, IP_CHECKSUM, PORTS, SESSION, SOURCE, Seen, TCP_CHECKSUM, TCP_FLAGS, Ticket,
+    DESTINATION, FRAME, IP_CHECKSUM, PORTS, PROTOCOL, SESSION, SOURCE, Seen, TCP_CHECKSUM, TCP_FLAGS, Ticket,
     UDP_CHECKSUM, WAYS as WAYS_OUT, Way, Work, tally,
 };
 use plnat_common::checksum::{difference16, update};
+use plnat_common::net::{ICMP, TCP};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 const SYN: u8 = 0x02;
@@ -108,20 +109,24 @@ pub(crate) fn reflect_seen(ctx: XdpContext) -> u32 {
     }
 }
 
-/// The client that receives: counts.
+/// The client that receives: counts. What a gateway answers instead, in ICMP, is none of ours.
 #[xdp]
-pub(crate) fn sink(_: XdpContext) -> u32 {
-    count(tally::BACK);
+pub(crate) fn sink(ctx: XdpContext) -> u32 {
+    if frame(&ctx).is_some_and(is_ours) {
+        count(tally::BACK);
+    }
     xdp_action::XDP_DROP
 }
 
 /// As `sink`, keeping the packet.
 #[xdp]
 pub(crate) fn sink_seen(ctx: XdpContext) -> u32 {
-    count(tally::BACK);
     match frame(&ctx) {
-        Some(frame) => keep(&ctx, frame, &AT_CLIENT),
-        None => count(tally::STRANGE),
+        Some(frame) if is_ours(frame) => {
+            count(tally::BACK);
+            keep(&ctx, frame, &AT_CLIENT);
+        }
+        _ => count(tally::STRANGE),
     }
     xdp_action::XDP_DROP
 }
@@ -152,6 +157,13 @@ fn frame(ctx: &XdpContext) -> Option<*mut u8> {
     if start + FRAME > ctx.data_end() { None } else { Some(start as *mut u8) }
 }
 
+/// True for what carries the number of a session.
+#[inline(always)]
+fn is_ours(frame: *mut u8) -> bool {
+    // SAFETY: `frame` has `FRAME` bytes.
+    unsafe { *frame.add(PROTOCOL) != ICMP }
+}
+
 /// Writes template and ticket into a frame.
 #[inline(always)]
 fn make(frame: *mut u8, work: *const Work, ticket: &Ticket) {
@@ -160,6 +172,7 @@ fn make(frame: *mut u8, work: *const Work, ticket: &Ticket) {
         *frame.cast::<[u64; FRAME / 8]>() = (*work).template.frame;
         *frame.add(IP_CHECKSUM).cast::<u16>() = ticket.ip_checksum;
         *frame.add(SOURCE).cast::<u32>() = ticket.source.0;
+        *frame.add(DESTINATION).cast::<u32>() = ticket.destination.0;
         *frame.add(PORTS).cast::<u32>() = ticket.ports.0;
         *frame.add(SESSION).cast::<u32>() = ticket.session;
         let at = if (*work).template.tcp != 0 { TCP_CHECKSUM } else { UDP_CHECKSUM };
@@ -182,7 +195,7 @@ fn answer(ctx: &XdpContext, frame: *mut u8) -> u32 {
         (*source, *destination) = (*destination, *source);
         let ports = frame.add(PORTS).cast::<u32>();
         *ports = (*ports).rotate_left(16);
-        if *frame.add(23) == plnat_common::net::TCP && *frame.add(TCP_FLAGS) & (SYN | ACK) == SYN {
+        if *frame.add(PROTOCOL) == TCP && *frame.add(TCP_FLAGS) & (SYN | ACK) == SYN {
             let word = frame.add(TCP_FLAGS - 1).cast::<u16>();
             let (old, new) = (*word, *word | (ACK as u16) << 8);
             *word = new;
