@@ -84,6 +84,12 @@ impl<P: DataPlane> Gateway<P> {
             self.stuck.iter().map(|text| format!("the data plane: {text}")).collect();
         problems.extend(self.file_problem.clone());
         problems.extend(self.unattached.iter().map(|(interface, problem)| format!("{interface}: {problem}")));
+        let services = self.model.services();
+        problems.extend(
+            services
+                .iter()
+                .filter_map(|it| Some(format!("service {}: {}", it.name, it.no_traffic.as_ref()?))),
+        );
         let unresolved = self.installed.backends.iter().filter(|(_, it)| it.state != 0 && it.egress == 0);
         let mut addresses: Vec<std::net::Ipv4Addr> = unresolved.map(|(_, it)| it.address.into()).collect();
         addresses.sort_unstable();
