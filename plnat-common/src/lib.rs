@@ -10,6 +10,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("the session table's keys are compared as little-endian words");
 
+pub mod bench;
 pub mod checksum;
 pub mod hash;
 pub mod maglev;

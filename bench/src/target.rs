@@ -1,0 +1,180 @@
+//! What is compared: the same lane with another gateway.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, Result};
+use plnat_common::bench::{WAYS, Way};
+use serde::Serialize;
+
+use crate::namespace::Namespace;
+use crate::plnat::{self, Plnat};
+use crate::rig::Rig;
+use crate::topology::{BACKEND_PORT, BACKENDS, ENDPOINT, Lane, NAT_ADDRESSES, PORT, backend, nat, provider};
+use crate::verify::Work;
+
+/// A gateway to be measured.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Target {
+    /// No gateway: packets are answered where it would be.
+    Wire,
+    /// XDP that writes Ethernet addresses.
+    Bound,
+    /// plnat.
+    Plnat,
+    /// nftables: destination and source NAT with connection tracking.
+    Nftables,
+    /// The same with a flowtable.
+    Flowtable,
+    /// The kernel's forwarding without any NAT.
+    Forwarding,
+}
+
+impl Target {
+    /// Name in tables and pictures.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Target::Wire => "direct wire",
+            Target::Bound => "XDP bound",
+            Target::Plnat => "plnat",
+            Target::Nftables => "nftables",
+            Target::Flowtable => "nftables with flowtable",
+            Target::Forwarding => "plain forwarding",
+        }
+    }
+
+    /// What it must make of packets.
+    pub(crate) fn work(self) -> Work {
+        match self {
+            Target::Wire => Work::None,
+            Target::Bound => Work::Ethernet,
+            Target::Forwarding => Work::Forward,
+            Target::Plnat | Target::Nftables | Target::Flowtable => {
+                Work::Translate((0..NAT_ADDRESSES).map(nat).collect())
+            }
+        }
+    }
+}
+
+/// What was left out, and why.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(crate) struct Missing {
+    pub(crate) name: &'static str,
+    pub(crate) why: &'static str,
+}
+
+/// A target on its lane.
+pub(crate) struct Standing {
+    pub(crate) target: Target,
+    pub(crate) lane: Lane,
+    pub(crate) plnat: Option<Plnat>,
+}
+
+impl Standing {
+    /// Makes lane number `number` and sets the target up on it, with room for `sessions` sessions, which go to the first
+    /// `backends` backends.
+    pub(crate) fn new(
+        rig: &mut Rig,
+        target: Target,
+        number: u32,
+        sessions: u32,
+        backends: u32,
+    ) -> Result<Self> {
+        let doing = || format!("setting up {}", target.name());
+        let lane = Lane::new(number).with_context(doing)?;
+        rig.join(&lane).with_context(doing)?;
+        let mut this = Self { target, lane, plnat: None };
+        this.set_up(rig, sessions, backends).with_context(doing)?;
+        Ok(this)
+    }
+
+    fn set_up(&mut self, rig: &mut Rig, sessions: u32, backends: u32) -> Result<()> {
+        let lane = &self.lane;
+        match self.target {
+            Target::Wire => rig.peer(&lane.gateway, lane.gateway_end(), false),
+            Target::Bound => bound(rig, lane),
+            Target::Plnat => {
+                let mut plnat = Plnat::new(lane, plnat::capacity(sessions))?;
+                plnat.want(lane, &plnat::intent(backends))?;
+                self.plnat = Some(plnat);
+                Ok(())
+            }
+            Target::Forwarding => {
+                lane.route()?;
+                let hops: String = (0..BACKENDS)
+                    .map(|at| format!(" nexthop via {} dev {} onlink", backend(at), provider(at)))
+                    .collect();
+                lane.gateway.run(&["ip", "-batch", "-"], &format!("route add {ENDPOINT}/32{hops}\n"))
+            }
+            Target::Nftables => nftables(lane, false, backends),
+            Target::Flowtable => nftables(lane, true, backends),
+        }
+    }
+}
+
+/// What this machine cannot be compared with.
+pub(crate) fn missing() -> Result<Vec<Missing>> {
+    let mut missing = Vec::new();
+    if !has_flowtable()? {
+        let why = "this kernel was built without CONFIG_NF_FLOW_TABLE";
+        missing.push(Missing { name: Target::Flowtable.name(), why });
+    }
+    let why = if std::fs::exists("/proc/net/ip_vs")? {
+        "it changes destinations only: without netfilter's source NAT it does not do the same work"
+    } else {
+        "this kernel has no IPVS (CONFIG_IP_VS), or its module is not loaded"
+    };
+    missing.push(Missing { name: "IPVS", why });
+    missing.push(Missing { name: "HAProxy, nginx", why: "they end TCP connections and forward no packets" });
+    Ok(missing)
+}
+
+/// True when the kernel takes a flowtable.
+pub(crate) fn has_flowtable() -> Result<bool> {
+    let probe = "table ip probe {\n flowtable fast {\n hook ingress priority 0\n devices = { lo }\n }\n}\n";
+    Ok(Namespace::new()?.run(&["nft", "-f", "-"], probe).is_ok())
+}
+
+fn bound(rig: &mut Rig, lane: &Lane) -> Result<()> {
+    let consumer = lane.gateway_end();
+    rig.swap(&lane.gateway, consumer)?;
+    for at in 0..BACKENDS {
+        let provider = lane.provider_end(at);
+        rig.swap(&lane.gateway, provider)?;
+        rig.way(consumer, at, Way { macs: provider.to(&lane.backend_end(at)), out: provider.index })?;
+        for spread in 0..WAYS {
+            let macs = consumer.to(&lane.client_end());
+            rig.way(provider, spread, Way { macs, out: consumer.index })?;
+        }
+    }
+    Ok(())
+}
+
+fn nftables(lane: &Lane, flowtable: bool, backends: u32) -> Result<()> {
+    lane.route()?;
+    // Sessions must not end while targets take turns.
+    for name in ["udp_timeout", "udp_timeout_stream", "tcp_timeout_syn_sent", "tcp_timeout_syn_recv"] {
+        lane.gateway.sysctl(&format!("netfilter/nf_conntrack_{name}"), "86400")?;
+    }
+    let (first, last): (Ipv4Addr, Ipv4Addr) = (nat(0), nat(NAT_ADDRESSES - 1));
+    let map: Vec<String> = (0..backends).map(|at| format!("{at} : {}", backend(at))).collect();
+    let map = map.join(", ");
+    let mut rules = "table ip bench {\n".to_owned();
+    if flowtable {
+        let devices: Vec<String> = std::iter::once("consumer".into()).chain((0..BACKENDS).map(provider)).collect();
+        rules += &format!(
+            " flowtable fast {{ hook ingress priority 0; devices = {{ {} }}; }}\n chain forward {{ type filter hook forward priority 0; meta l4proto {{ tcp, udp }} flow add @fast; }}\n",
+            devices.join(", ")
+        );
+    }
+    rules += " chain prerouting {\n  type nat hook prerouting priority dstnat;\n";
+    for protocol in ["udp", "tcp"] {
+        rules += &format!(
+            "  iifname consumer ip daddr {ENDPOINT} {protocol} dport {PORT} dnat to jhash ip saddr . {protocol} sport mod {backends} map {{ {map} }} : {BACKEND_PORT}\n"
+        );
+    }
+    rules += &format!(
+        " }}\n chain postrouting {{\n  type nat hook postrouting priority srcnat;\n  oifname \"provider*\" snat to {first}-{last}\n }}\n}}\n"
+    );
+    lane.gateway.run(&["nft", "-f", "-"], &rules)
+}

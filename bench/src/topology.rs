@@ -1,0 +1,139 @@
+//! One lane: a client, a gateway and four backends, each in a network namespace with a MAC address of its own. Every target is
+//! measured on a lane of its own, all of them alike, so that nothing is set up or torn down while targets take turns.
+
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+use plnat_common::net::{Mac, MacPair};
+
+use crate::namespace::Namespace;
+
+/// Backends of a lane.
+pub(crate) const BACKENDS: u32 = 4;
+/// The address that clients send to: the endpoint's, where there is one.
+pub(crate) const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
+/// The port that clients send to.
+pub(crate) const PORT: u16 = 53;
+/// The backends' port, where it is translated.
+pub(crate) const BACKEND_PORT: u16 = 5353;
+/// NAT addresses, where there are any: 10.2.1.1 and the following.
+pub(crate) const NAT_ADDRESSES: u8 = 8;
+
+/// The address of a NAT address by place.
+pub(crate) fn nat(place: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 2, 1, 1 + place)
+}
+
+/// The address of a backend.
+pub(crate) fn backend(number: u32) -> Ipv4Addr {
+    Ipv4Addr::new(10, 2, 0, 11 + number as u8)
+}
+
+/// One end of a pair of interfaces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct End {
+    /// Interface index, unique over all lanes.
+    pub(crate) index: u32,
+    /// Its Ethernet address.
+    pub(crate) mac: [u8; 6],
+}
+
+impl End {
+    fn new(lane: u32, place: u32) -> Self {
+        Self { index: 100 * (lane + 1) + place, mac: [2, 0, 0x0b, lane as u8, (place / 10) as u8, place as u8] }
+    }
+
+    fn mac_text(&self) -> String {
+        self.mac.map(|octet| format!("{octet:02x}")).join(":")
+    }
+
+    /// Ethernet addresses of a frame from here.
+    pub(crate) fn to(&self, other: &End) -> MacPair {
+        MacPair::new(Mac::from_octets(other.mac), Mac::from_octets(self.mac))
+    }
+}
+
+/// Client, gateway and backends.
+pub(crate) struct Lane {
+    pub(crate) client: Namespace,
+    pub(crate) gateway: Namespace,
+    pub(crate) backends: Vec<Namespace>,
+    number: u32,
+}
+
+impl Lane {
+    /// Makes a lane; the interfaces are up and have neither addresses nor routes.
+    pub(crate) fn new(number: u32) -> Result<Self> {
+        let backends = (0..BACKENDS).map(|_| Namespace::new()).collect::<Result<_>>()?;
+        let this = Self { client: Namespace::new()?, gateway: Namespace::new()?, backends, number };
+        this.gateway.sysctl("ipv6/conf/default/disable_ipv6", "1").ok();
+        this.pair("consumer", this.gateway_end(), &this.client, this.client_end())?;
+        for at in 0..BACKENDS {
+            let (near, far) = (this.provider_end(at), this.backend_end(at));
+            this.pair(&provider(at), near, &this.backends[at as usize], far)?;
+        }
+        Ok(this)
+    }
+
+    /// The client's end of its pair.
+    pub(crate) fn client_end(&self) -> End {
+        End::new(self.number, 10)
+    }
+
+    /// The gateway's end towards the client, `consumer`.
+    pub(crate) fn gateway_end(&self) -> End {
+        End::new(self.number, 20)
+    }
+
+    /// The gateway's end towards a backend; see [`provider`].
+    pub(crate) fn provider_end(&self, backend: u32) -> End {
+        End::new(self.number, 30 + backend)
+    }
+
+    /// A backend's end of its pair.
+    pub(crate) fn backend_end(&self, backend: u32) -> End {
+        End::new(self.number, 40 + backend)
+    }
+
+    fn pair(&self, name: &str, near: End, other: &Namespace, far: End) -> Result<()> {
+        let batch = format!(
+            "link add {name} index {} address {} type veth peer name eth0 index {} address {} netns {}\nlink set {name} up\n",
+            near.index,
+            near.mac_text(),
+            far.index,
+            far.mac_text(),
+            other.path(),
+        );
+        self.gateway.run(&["ip", "-batch", "-"], &batch)?;
+        other.sysctl("ipv6/conf/all/disable_ipv6", "1").ok();
+        other.run(&["ip", "-batch", "-"], "link set eth0 up\n")?;
+        // A frame that is redirected into a pair is taken only where GRO (or XDP) is on; where the stack forwards, it is on
+        // as on a NIC.
+        let offloads = ["ethtool", "-K", name, "gro", "on", "tx", "off", "txvlan", "off"];
+        self.gateway.run(&offloads, "")
+    }
+
+    /// Gives the gateway's stack addresses, routes and neighbours, and lets it forward. Clients are behind the client's end.
+    pub(crate) fn route(&self) -> Result<()> {
+        let mut batch = format!(
+            "address add 10.0.0.1/24 dev consumer\nneigh add 10.0.0.10 lladdr {} dev consumer nud permanent\nroute add 10.64.0.0/16 via 10.0.0.10\n",
+            self.client_end().mac_text()
+        );
+        for at in 0..BACKENDS {
+            let (name, host) = (provider(at), backend(at));
+            let mac = self.backend_end(at).mac_text();
+            batch += &format!("address add 10.2.0.{}/32 dev {name}\nroute add {host}/32 dev {name}\nneigh add {host} lladdr {mac} dev {name} nud permanent\n", 1 + at);
+        }
+        self.gateway.run(&["ip", "-batch", "-"], &batch)?;
+        self.gateway.sysctl("ipv4/conf/all/rp_filter", "0")?;
+        for name in std::iter::once("consumer".to_owned()).chain((0..BACKENDS).map(provider)) {
+            self.gateway.sysctl(&format!("ipv4/conf/{name}/rp_filter"), "0")?;
+        }
+        self.gateway.sysctl("ipv4/ip_forward", "1")
+    }
+}
+
+/// Name of the gateway's interface towards a backend.
+pub(crate) fn provider(backend: u32) -> String {
+    format!("provider{backend}")
+}
