@@ -1,33 +1,39 @@
 //! Azure's own Python package, unmodified, through the whole life of a service and its endpoints. It is installed into
-//! an environment of the test's own. Where the package index cannot be reached, the test says so and ends; with
-//! PLNAT_REQUIRE_SDK in the environment it fails then.
+//! an environment of the test's own. With PLNAT_REQUIRE_SDK in the environment the oldest release is run too, and it
+//! is a failure if one cannot be installed; without, the newest is enough, and the test says so if it cannot be.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::client::Served;
 
 const SCRIPT: &str = include_str!("life.py");
-const PACKAGES: [&str; 2] = ["azure-mgmt-network==28.1.0", "azure-core"];
+/// The newest and the oldest release that the API is there for.
+const RELEASES: [&str; 2] = ["33.1.0", "19.0.0"];
 
 #[test]
 fn the_python_sdk_lives_a_whole_life() {
-    let directory = tempfile::tempdir().unwrap();
-    let python = match install(directory.path()) {
-        Ok(python) => python,
-        Err(problem) => {
-            assert!(std::env::var_os("PLNAT_REQUIRE_SDK").is_none(), "{problem}");
-            eprintln!("not run: azure-mgmt-network cannot be installed: {problem}");
-            return;
+    let required = std::env::var_os("PLNAT_REQUIRE_SDK").is_some();
+    for release in RELEASES.into_iter().take(if required { RELEASES.len() } else { 1 }) {
+        let directory = tempfile::tempdir().unwrap();
+        match install(directory.path(), release) {
+            Ok(python) => live(&python, directory.path(), release),
+            Err(problem) => {
+                assert!(!required, "{problem}");
+                eprintln!("not run: azure-mgmt-network {release} cannot be installed: {problem}");
+            }
         }
-    };
-    let script = directory.path().join("life.py");
+    }
+}
+
+fn live(python: &Path, directory: &Path, release: &str) {
+    let script = directory.join("life.py");
     std::fs::write(&script, SCRIPT).unwrap();
     let served = Served::new();
     let run = Command::new(python).arg(script).arg(format!("http://{}", served.address)).output().unwrap();
     assert!(
         run.status.success(),
-        "{}\n{}",
+        "{release}: {}\n{}",
         String::from_utf8_lossy(&run.stdout),
         String::from_utf8_lossy(&run.stderr)
     );
@@ -35,8 +41,8 @@ fn the_python_sdk_lives_a_whole_life() {
     assert!(served.plane.records().services.is_empty());
 }
 
-/// Makes an environment with the packages; the answer is its interpreter.
-fn install(directory: &Path) -> Result<std::path::PathBuf, String> {
+/// Makes an environment with a release of the package; the answer is its interpreter.
+fn install(directory: &Path, release: &str) -> Result<PathBuf, String> {
     let run = |command: &mut Command| match command.output() {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
@@ -46,6 +52,10 @@ fn install(directory: &Path) -> Result<std::path::PathBuf, String> {
     run(Command::new("python3").args(["-m", "venv"]).arg(&place))?;
     let python = place.join("bin/python");
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    run(Command::new(&python).args(pip).args(PACKAGES))?;
+    run(Command::new(&python).args(pip).args([
+        &format!("azure-mgmt-network=={release}"),
+        "azure-core",
+        "six",
+    ]))?;
     Ok(python)
 }
