@@ -49,9 +49,5 @@ fn text(report: &Report) -> String {
     ]];
     rows.extend(report.load.rows());
     rows.extend(report.sweep.rows());
-    format!(
-        "### control\n\n{}.\n\n{}",
-        report.conditions.line(),
-        table(&["what", "time"], &rows)
-    )
+    format!("### control\n\n{}.\n\n{}", report.conditions.line(), table(&["what", "time"], &rows))
 }

@@ -38,10 +38,7 @@ mod tests {
     #[test]
     fn a_spread_names_the_least_the_middle_and_the_tenths() {
         let values: Vec<f64> = (1..=21).rev().map(f64::from).collect();
-        assert_eq!(
-            Spread::of(&values),
-            Some(Spread { best: 1.0, low: 3.0, median: 11.0, high: 19.0 })
-        );
+        assert_eq!(Spread::of(&values), Some(Spread { best: 1.0, low: 3.0, median: 11.0, high: 19.0 }));
         assert_eq!(Spread::of(&[]), None);
     }
 

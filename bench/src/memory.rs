@@ -114,12 +114,19 @@ fn text(report: &Report) -> String {
         count(report.sessions)
     );
     let rows = [
-        vec!["plnat: table and port blocks, for each session there is room for".to_owned(), format!("{:.0}", report.plnat)],
-        vec!["nftables: slabs grown and hash table, for each that is open".to_owned(), format!("{:.0}", report.nftables)],
+        vec![
+            "plnat: table and port blocks, for each session there is room for".to_owned(),
+            format!("{:.0}", report.plnat),
+        ],
+        vec![
+            "nftables: slabs grown and hash table, for each that is open".to_owned(),
+            format!("{:.0}", report.nftables),
+        ],
     ];
     text += &table(&["target", "bytes"], &rows);
     text += "\n";
-    let rows: Vec<Vec<String>> = report.maps.iter().map(|(name, bytes)| vec![name.clone(), count(*bytes)]).collect();
+    let rows: Vec<Vec<String>> =
+        report.maps.iter().map(|(name, bytes)| vec![name.clone(), count(*bytes)]).collect();
     text += &table(&["plnat's map", "bytes"], &rows);
     text
 }

@@ -53,11 +53,11 @@ impl Meter {
     /// For a CPU by number.
     pub(crate) fn new(cpu: usize) -> Self {
         let name = format!("ksoftirqd/{cpu}");
-        let is_it = |path: &PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name);
+        let is_it =
+            |path: &PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name);
         let mut processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
         Self { cpu, soft: processes.find(is_it).map(|path| path.join("schedstat")) }
     }
-
 
     /// Binds this thread to the CPU, before others that want it.
     pub(crate) fn bind(&self) -> Result<()> {

@@ -100,12 +100,20 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
     for &bits in levels {
         let sessions = 1u64 << bits;
         for contender in &mut contenders {
-            progress(&format!("{} sessions: verifying {}", count(sessions), contender.standing.target.name()));
+            progress(&format!(
+                "{} sessions: verifying {}",
+                count(sessions),
+                contender.standing.target.name()
+            ));
             contender.costs.clear();
             contender.verify(&mut rig, bits);
         }
         for repetition in 0..repetitions {
-            progress(&format!("{} sessions: repetition {} of {repetitions}", count(sessions), repetition + 1));
+            progress(&format!(
+                "{} sessions: repetition {} of {repetitions}",
+                count(sessions),
+                repetition + 1
+            ));
             // Whoever begins has the caches that the last one of the round before left.
             let first = repetition as usize % contenders.len();
             contenders.rotate_left(first);
@@ -203,7 +211,8 @@ fn text(report: &Report) -> String {
         count(report.packets_a_repetition.into())
     );
     for level in &report.levels {
-        text += &format!("{} session{}\n\n", count(level.sessions), if level.sessions == 1 { "" } else { "s" });
+        text +=
+            &format!("{} session{}\n\n", count(level.sessions), if level.sessions == 1 { "" } else { "s" });
         let number = |it: Option<f64>| it.map_or("–".to_owned(), |it| format!("{it:.0}"));
         let ratio = |it: Option<Spread>| it.map_or("–".to_owned(), |it| format!("{:.2} ×", it.median));
         let rows: Vec<Vec<String>> = level

@@ -196,9 +196,11 @@ impl Course<'_> {
     ) -> Result<f64> {
         let lane = &self.standing.lane;
         let end = if way == Way::ToBackend { lane.gateway_end() } else { lane.provider_end(0) };
-        let (cost, answer) =
-            self.rig.feed((&lane.gateway, end), callee, template, bits, from, packets)?;
-        ensure!(callee == Callee::Empty || answer == SENT_ON, "a packet was not sent on: XDP action {answer}");
+        let (cost, answer) = self.rig.feed((&lane.gateway, end), callee, template, bits, from, packets)?;
+        ensure!(
+            callee == Callee::Empty || answer == SENT_ON,
+            "a packet was not sent on: XDP action {answer}"
+        );
         Ok(cost)
     }
 

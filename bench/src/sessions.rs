@@ -125,10 +125,13 @@ fn fill(
         let (from, to) = (sessions / steps * step, sessions / steps * (step + 1));
         for (standing, steps) in standings.iter().zip(&mut done) {
             let name = standing.target.name();
-            progress(&format!("{traffic:?}, {name}: sessions {} to {}", count(from.into()), count(to.into())));
+            progress(&format!(
+                "{traffic:?}, {name}: sessions {} to {}",
+                count(from.into()),
+                count(to.into())
+            ));
             let template = traffic.template(&standing.lane, ENDPOINT);
-            let sent =
-                rig.send(&standing.lane, &template, order, from.into(), to - from, Peers::Count)?;
+            let sent = rig.send(&standing.lane, &template, order, from.into(), to - from, Peers::Count)?;
             let lost = sent.packets - sent.back;
             let (open, sessions) = (from.into(), sent.packets);
             steps.push(Step { open, sessions, nanoseconds: sent.cost, lost });
@@ -231,10 +234,15 @@ fn picture(report: &Report) -> Picture {
             let share = |step: &Step| 100.0 * (step.open + step.sessions) as f64 / filling.ports as f64;
             let whole = figure.steps.iter().take_while(|step| step.lost == 0);
             series.push(Series {
-                name: format!("{} {} {}", figure.target.name(), filling.protocol, match filling.backends {
-                    1 => "(1)".to_owned(),
-                    backends => format!("({backends})"),
-                }),
+                name: format!(
+                    "{} {} {}",
+                    figure.target.name(),
+                    filling.protocol,
+                    match filling.backends {
+                        1 => "(1)".to_owned(),
+                        backends => format!("({backends})"),
+                    }
+                ),
                 points: whole.map(|step| (share(step), step.nanoseconds)).collect(),
             });
         }

@@ -20,7 +20,9 @@ impl Settings {
     /// Raises or sets what packets need: room for tracked connections, and no statistics of BPF programs.
     pub(crate) fn change(connections: u32) -> Result<Self> {
         let mut wanted = vec![("/proc/sys/kernel/bpf_stats_enabled", "0".to_owned())];
-        for name in ["/proc/sys/net/netfilter/nf_conntrack_max", "/proc/sys/net/netfilter/nf_conntrack_buckets"] {
+        for name in
+            ["/proc/sys/net/netfilter/nf_conntrack_max", "/proc/sys/net/netfilter/nf_conntrack_buckets"]
+        {
             let now: u32 = read(name).and_then(|text| Ok(text.parse()?)).unwrap_or(u32::MAX);
             if now < connections {
                 wanted.push((name, connections.to_string()));

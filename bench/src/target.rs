@@ -161,7 +161,8 @@ fn nftables(lane: &Lane, flowtable: bool, backends: u32) -> Result<()> {
     let map = map.join(", ");
     let mut rules = "table ip bench {\n".to_owned();
     if flowtable {
-        let devices: Vec<String> = std::iter::once("consumer".into()).chain((0..BACKENDS).map(provider)).collect();
+        let devices: Vec<String> =
+            std::iter::once("consumer".into()).chain((0..BACKENDS).map(provider)).collect();
         rules += &format!(
             " flowtable fast {{ hook ingress priority 0; devices = {{ {} }}; }}\n chain forward {{ type filter hook forward priority 0; meta l4proto {{ tcp, udp }} flow add @fast; }}\n",
             devices.join(", ")

@@ -40,7 +40,10 @@ pub(crate) struct End {
 
 impl End {
     fn new(lane: u32, place: u32) -> Self {
-        Self { index: 100 * (lane + 1) + place, mac: [2, 0, 0x0b, lane as u8, (place / 10) as u8, place as u8] }
+        Self {
+            index: 100 * (lane + 1) + place,
+            mac: [2, 0, 0x0b, lane as u8, (place / 10) as u8, place as u8],
+        }
     }
 
     fn mac_text(&self) -> String {
@@ -122,7 +125,10 @@ impl Lane {
         for at in 0..BACKENDS {
             let (name, host) = (provider(at), backend(at));
             let mac = self.backend_end(at).mac_text();
-            batch += &format!("address add 10.2.0.{}/32 dev {name}\nroute add {host}/32 dev {name}\nneigh add {host} lladdr {mac} dev {name} nud permanent\n", 1 + at);
+            batch += &format!(
+                "address add 10.2.0.{}/32 dev {name}\nroute add {host}/32 dev {name}\nneigh add {host} lladdr {mac} dev {name} nud permanent\n",
+                1 + at
+            );
         }
         self.gateway.run(&["ip", "-batch", "-"], &batch)?;
         self.gateway.sysctl("ipv4/conf/all/rp_filter", "0")?;

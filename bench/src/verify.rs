@@ -74,10 +74,8 @@ fn one(
         }
     };
     let bytes: [u8; FRAME] = bytemuck::cast(there.frame);
-    let nat = (
-        Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[26..30])?),
-        u16::from_be_bytes([bytes[34], bytes[35]]),
-    );
+    let nat =
+        (Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[26..30])?), u16::from_be_bytes([bytes[34], bytes[35]]));
     let ends = match work {
         Work::Translate(addresses) => {
             ensure!(addresses.contains(&nat.0), "came from {}, which is no NAT address", nat.0);

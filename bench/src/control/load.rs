@@ -91,14 +91,21 @@ impl Figures {
     pub(super) fn rows(&self) -> Vec<Vec<String>> {
         vec![
             vec![
-                format!("load of {} endpoints of {} services: plan", count(self.endpoints.into()), self.services),
+                format!(
+                    "load of {} endpoints of {} services: plan",
+                    count(self.endpoints.into()),
+                    self.services
+                ),
                 format!("{:.0} ms", self.plan_milliseconds),
             ],
             vec![
                 format!("load: {} writes to maps", count(self.writes as u64)),
                 format!("{:.0} ms", self.write_milliseconds),
             ],
-            vec!["one more endpoint then, plan and writes".into(), format!("{:.1} ms", self.one_more_milliseconds)],
+            vec![
+                "one more endpoint then, plan and writes".into(),
+                format!("{:.1} ms", self.one_more_milliseconds),
+            ],
         ]
     }
 }

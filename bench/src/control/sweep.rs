@@ -57,11 +57,19 @@ impl Figures {
         vec![
             vec![
                 format!("sweep of {sessions} sessions that stay"),
-                format!("{:.0} ms ({:.0} ns each)", self.live_milliseconds, nanoseconds(self.live_milliseconds)),
+                format!(
+                    "{:.0} ms ({:.0} ns each)",
+                    self.live_milliseconds,
+                    nanoseconds(self.live_milliseconds)
+                ),
             ],
             vec![
                 format!("sweep of {sessions} sessions that are idle"),
-                format!("{:.0} ms ({:.0} ns each)", self.idle_milliseconds, nanoseconds(self.idle_milliseconds)),
+                format!(
+                    "{:.0} ms ({:.0} ns each)",
+                    self.idle_milliseconds,
+                    nanoseconds(self.idle_milliseconds)
+                ),
             ],
             vec!["longest stripe of both".into(), format!("{:.2} ms", self.longest_stripe_milliseconds)],
         ]

@@ -40,9 +40,14 @@ impl Conditions {
             processor: field("model name").unwrap_or_else(|| "unknown".into()),
             cpus: std::thread::available_parallelism().map_or(1, Into::into),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            virtual_machine: field("flags").is_some_and(|flags| flags.split(' ').any(|it| it == "hypervisor")),
+            virtual_machine: field("flags")
+                .is_some_and(|flags| flags.split(' ').any(|it| it == "hypervisor")),
             commit: commit(),
-            load_before: read("/proc/loadavg").split(' ').next().and_then(|it| it.parse().ok()).unwrap_or(0.0),
+            load_before: read("/proc/loadavg")
+                .split(' ')
+                .next()
+                .and_then(|it| it.parse().ok())
+                .unwrap_or(0.0),
             clock: match clock {
                 Clock::Thread => "CPU time of the thread and of ksoftirqd",
                 Clock::Passed => "time that passed while nothing else ran, and CPU time of ksoftirqd",

@@ -43,7 +43,8 @@ impl Picture {
         let step = step(points().map(|point| point.1).fold(0.0, f64::max));
         let top = step * (points().map(|point| point.1).fold(0.0, f64::max) / step).ceil().max(1.0);
         let place = |value: f64| if self.logarithmic { value.max(1e-9).log2() } else { value };
-        let places = || self.ticks.iter().map(|tick| place(tick.0)).chain(points().map(|point| place(point.0)));
+        let places =
+            || self.ticks.iter().map(|tick| place(tick.0)).chain(points().map(|point| place(point.0)));
         let (first, last) = (places().fold(f64::MAX, f64::min), places().fold(f64::MIN, f64::max));
         let x = |value: f64| LEFT + (RIGHT - LEFT) * (place(value) - first) / (last - first).max(1e-9);
         let y = |value: f64| BOTTOM - (BOTTOM - TOP) * value / top;
@@ -147,7 +148,8 @@ mod tests {
 
     #[test]
     fn lines_lie_between_the_axes_and_names_do_not_cover_each_other() {
-        let line = |name: &str, top: f64| Series { name: name.into(), points: vec![(1.0, 10.0), (1024.0, top)] };
+        let line =
+            |name: &str, top: f64| Series { name: name.into(), points: vec![(1.0, 10.0), (1024.0, top)] };
         let svg = picture(vec![line("one", 400.0), line("two", 401.0)]).svg();
         let heights: Vec<f64> = svg
             .lines()

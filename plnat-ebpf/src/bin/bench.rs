@@ -190,8 +190,7 @@ fn answer(ctx: &XdpContext, frame: *mut u8) -> u32 {
         let [d, e, f] = [*macs.add(3), *macs.add(4), *macs.add(5)];
         (*macs, *macs.add(1), *macs.add(2)) = (d, e, f);
         (*macs.add(3), *macs.add(4), *macs.add(5)) = (a, b, c);
-        let (source, destination) =
-            (frame.add(SOURCE).cast::<u32>(), frame.add(DESTINATION).cast::<u32>());
+        let (source, destination) = (frame.add(SOURCE).cast::<u32>(), frame.add(DESTINATION).cast::<u32>());
         (*source, *destination) = (*destination, *source);
         let ports = frame.add(PORTS).cast::<u32>();
         *ports = (*ports).rotate_left(16);
