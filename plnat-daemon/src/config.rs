@@ -4,6 +4,7 @@
 //! A text is first read into the model's specifications (wrong types, missing and unknown keys), then the model says
 //! what it does not accept, and its refusals are traced back to lines. Rules live in the model alone.
 
+mod api;
 mod diagnostic;
 mod gateway;
 mod load_balancer;
@@ -19,6 +20,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use api::Api;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use gateway::{Gateway, PacketTrace};
 
@@ -34,6 +36,8 @@ use section::Section;
 pub struct Config {
     /// Settings of the daemon.
     pub gateway: Gateway,
+    /// Settings of the resource API.
+    pub api: Api,
     /// Sizes of the maps.
     pub capacity: Capacity,
     /// The resources.
@@ -84,10 +88,11 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Diagnostics> {
     let reader = Reader::default();
     let root = Section::root(&reader, table.get_ref());
     let (gateway, capacity) = gateway::read(&root);
+    let api = api::read(&root);
     let declaration = read_declaration(&root, &gateway);
     root.finish();
     let (wrong, origins) = reader.finish(&declaration);
-    let config = Config { gateway, capacity, declaration, source, origins };
+    let config = Config { gateway, api, capacity, declaration, source, origins };
     let mut found: Vec<Diagnostic> = wrong
         .into_iter()
         .map(|wrong| config.source.diagnostic(wrong.span, wrong.message, Some(wrong.help)))

@@ -1,8 +1,10 @@
 //! The model: networks, load balancers, private link services, private endpoints and their connections.
 //!
-//! It does no I/O: the time and fresh GUIDs are arguments, what has to happen is a value. Two ways lead in: the
-//! whole set of resources is declared ([`Model::declare`]), and a provider decides about a connection
-//! ([`Model::approve`], [`Model::reject`], [`Model::remove_connection`]). Two lead out: what the data plane has to
+//! It does no I/O: the time and fresh GUIDs are arguments, what has to happen is a value. Three ways lead in: the
+//! whole set of the file's resources is declared ([`Model::declare`]), one resource is made, changed or deleted
+//! through the resource API ([`Model::request`]), and a provider decides about a connection ([`Model::approve`],
+//! [`Model::reject`], [`Model::remove_connection`]). Each resource has one owner, the file or the API, for life.
+//! Two lead out: what the data plane has to
 //! do ([`Model::intent`]) and what has to be kept ([`Model::durable_rows`]). The words and rules are those of the
 //! Azure page on Private Link Service.
 
@@ -14,20 +16,26 @@ mod declaration;
 mod difference;
 mod durable;
 mod endpoint;
+mod etag;
 mod event;
 mod find;
+mod group;
 mod health;
 mod load_balancer;
+mod look;
+mod meta;
 mod name;
 mod network;
 mod projection;
 mod refusal;
+mod request;
 mod resource;
 mod service;
 mod settle;
 mod view;
+mod zone;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
@@ -40,22 +48,27 @@ pub use durable::{Damage, Restored};
 pub use endpoint::{EndpointSpec, ServiceRef};
 pub use event::{ConnectionEvent, Event};
 pub use find::FindError;
+pub use group::{Group, GroupId};
 pub use health::ProbeTarget;
 pub use load_balancer::{
     AdminState, BackendSpec, FrontendSpec, LoadBalancerSpec, NoHealthyBackends, PoolSpec, ProbeProtocol,
     ProbeSpec, RuleSpec, Sku,
 };
+pub use meta::{Extras, Kept, Meta, Owner};
 pub use name::{BadLocation, BadName, Location, Name};
 pub use network::{LinkSpec, NetworkSpec, Policies, SubnetSpec};
 pub use refusal::{Path, Refusal, Refusals, Step, Subject, Why, nearest};
+pub use request::{Precondition, Request, RequestError};
 pub use resource::{BadId, Kind, Reference, ResourceId};
 pub use service::{Audience, NatSpec, ServiceSpec};
 pub use view::{BackendView, ConnectionView, DnsConfig, EndpointView, FrontendView, NatView, ServiceView};
+pub use zone::{ZoneConfig, ZoneGroup};
 
 use endpoint::Endpoint;
 use load_balancer::LoadBalancer;
 use network::{Link, Network};
 use service::Service;
+use settle::Wish;
 
 /// All resources with what they were given for life: GUIDs, ids, addresses, places, decisions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -65,6 +78,7 @@ pub struct Model {
     load_balancers: BTreeMap<ResourceId, LoadBalancer>,
     services: BTreeMap<ResourceId, Service>,
     endpoints: BTreeMap<ResourceId, Endpoint>,
+    groups: BTreeMap<GroupId, Group>,
     last_link_identifier: u32,
     /// All that is probed, with the verdict if there is one.
     health: BTreeMap<ProbeTarget, Option<bool>>,
@@ -80,17 +94,18 @@ pub struct Outcome {
 }
 
 impl Model {
-    /// Makes the resources what `wanted` says, all of it or nothing. What stays (same id) keeps what it was given;
-    /// what `wanted` does not have is deleted, and a deleted endpoint takes its connection along. An endpoint that
-    /// moves to another network or service is deleted and made again. Visibility counts when a connection is asked
-    /// for and not later.
+    /// Makes the resources of the file what `wanted` says, all of it or nothing. What stays (same id) keeps what it
+    /// was given; what `wanted` does not have is deleted, and a deleted endpoint takes its connection along. An
+    /// endpoint that moves to another network or service is deleted and made again. Visibility counts when a
+    /// connection is asked for and not later. What was made through the API stays as it is; what would break it
+    /// is refused.
     pub fn declare(
         &mut self,
         wanted: &Declaration,
         now: Timestamp,
         guid: &mut dyn FnMut() -> Uuid,
     ) -> Result<Outcome, Refusals> {
-        let settled = settle::settle(self, wanted, now, guid);
+        let settled = self.settle_file(wanted, now, guid);
         if !settled.refusals.is_empty() {
             return Err(Refusals(settled.refusals));
         }
@@ -100,17 +115,58 @@ impl Model {
 
     /// All that [`Model::declare`] would refuse.
     pub fn check(&self, wanted: &Declaration) -> Vec<Refusal> {
-        settle::settle(self, wanted, Timestamp::UNIX_EPOCH, &mut Uuid::nil).refusals
+        self.settle_file(wanted, Timestamp::UNIX_EPOCH, &mut Uuid::nil).refusals
     }
 
-    /// What was declared.
+    fn settle_file(
+        &self,
+        file: &Declaration,
+        now: Timestamp,
+        guid: &mut dyn FnMut() -> Uuid,
+    ) -> settle::Settled {
+        let named: BTreeSet<&ResourceId> = file.ids().collect();
+        let mut wanted = file.clone();
+        let mut made = self.owned_by(Owner::Api);
+        made.remove(|id| named.contains(id));
+        wanted.append(made);
+        let mut settled = settle::settle(self, &Wish { wanted: &wanted, request: None }, now, guid);
+        for id in named {
+            if self.meta(id).is_some_and(|meta| meta.owner == Owner::Api) {
+                let subject = Subject::Resource { id: id.clone(), occurrence: 0 };
+                let (field, why) = (refusal::field!["name"], Why::MadeThroughApi { kind: id.kind });
+                settled.refusals.push(Refusal { subject, field, why });
+            }
+        }
+        settled
+    }
+
+    /// What the file declared.
     pub fn declaration(&self) -> Declaration {
+        let mut all = self.owned_by(Owner::File);
+        all.links = self.links.values().map(|it| it.spec.clone()).collect();
+        all
+    }
+
+    /// All resources as specifications.
+    fn everything(&self) -> Declaration {
+        let mut all = self.declaration();
+        all.append(self.owned_by(Owner::Api));
+        all
+    }
+
+    /// The resources of one owner, without links.
+    fn owned_by(&self, owner: Owner) -> Declaration {
+        let mine = |meta: &Meta| meta.owner == owner;
+        let networks = self.networks.values().filter(|it| mine(&it.meta));
+        let load_balancers = self.load_balancers.values().filter(|it| mine(&it.meta));
+        let services = self.services.values().filter(|it| mine(&it.meta));
+        let endpoints = self.endpoints.values().filter(|it| mine(&it.meta));
         Declaration {
-            networks: self.networks.values().map(|it| it.spec.clone()).collect(),
-            links: self.links.values().map(|it| it.spec.clone()).collect(),
-            load_balancers: self.load_balancers.values().map(|it| it.spec.clone()).collect(),
-            services: self.services.values().map(|it| it.spec.clone()).collect(),
-            endpoints: self.endpoints.values().map(|it| it.spec.clone()).collect(),
+            networks: networks.map(|it| it.spec.clone()).collect(),
+            links: vec![],
+            load_balancers: load_balancers.map(|it| it.spec.clone()).collect(),
+            services: services.map(|it| it.spec.clone()).collect(),
+            endpoints: endpoints.map(|it| it.spec.clone()).collect(),
         }
     }
 
@@ -174,6 +230,25 @@ impl Model {
             Decision::Reject => Event::ConnectionRejected(event),
             Decision::Remove => Event::ConnectionDisconnected(event),
         }])
+    }
+
+    /// Notes what the provider says about a connection without deciding; what is `None` stays as it is.
+    pub fn annotate(
+        &mut self,
+        connection: Uuid,
+        description: Option<&str>,
+        actions_required: Option<&str>,
+    ) -> Result<(), DecisionError> {
+        let found = self.endpoints.values_mut().find(|endpoint| endpoint.connection.guid == connection);
+        let Some(endpoint) = found else { return Err(DecisionError::NotFound { connection }) };
+        let connection = &mut endpoint.connection;
+        if let Some(description) = description {
+            connection.description = description.to_owned();
+        }
+        if let Some(actions_required) = actions_required {
+            connection.actions_required = actions_required.to_owned();
+        }
+        Ok(())
     }
 
     /// Takes the data plane's word that a client tried the endpoint with this key (of the [`crate::intent`]). An

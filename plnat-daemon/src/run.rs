@@ -4,6 +4,7 @@
 //! outside (a client, a signal, the network, a probe, the ring buffer) into a [`Message`] for it.
 
 mod answer;
+mod api;
 mod control;
 mod gateway;
 mod ground;

@@ -3,6 +3,8 @@
 
 #[path = "control/adopt.rs"]
 mod adopt;
+#[path = "control/api.rs"]
+mod api;
 #[path = "control/decide.rs"]
 mod decide;
 #[path = "control/faults.rs"]

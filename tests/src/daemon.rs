@@ -266,13 +266,12 @@ impl Gateway {
         self.lines(&format!("sessions --endpoint {endpoint}"))
     }
 
-    /// What `plnat status` finds wrong, without what it says of every veth pair.
+    /// What `plnat status` finds wrong.
     #[track_caller]
     pub fn problems(&self) -> Vec<String> {
         let status = self.json("status");
         let all = status["problems"].as_array().expect("problems").iter();
-        let all = all.map(|it| it.as_str().expect("a sentence").to_owned());
-        all.filter(|it| !it.contains("one end of a veth pair")).collect()
+        all.map(|it| it.as_str().expect("a sentence").to_owned()).collect()
     }
 
     /// State of an endpoint's connection.

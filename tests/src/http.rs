@@ -304,3 +304,9 @@ impl Connection {
 pub async fn ask(to: SocketAddrV4, word: &str) -> Result<Who> {
     Connection::open(to).await?.who(word).await
 }
+
+/// The error number with which the client's host ends an attempt to connect, told by the gateway.
+pub async fn refusal(to: SocketAddrV4) -> Option<i32> {
+    let error = TcpStream::connect(to).await.err()?;
+    error.raw_os_error()
+}

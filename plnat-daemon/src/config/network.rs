@@ -4,7 +4,9 @@ use super::gateway::Gateway;
 use super::resolve::{DEFAULT_GROUP, Names};
 use super::section::Section;
 use super::value::{location, name, prefix, text, word};
-use crate::model::{Kind, LinkSpec, Location, Name, NetworkSpec, Policies, ResourceId, SubnetSpec};
+use crate::model::{
+    Kind, LinkSpec, Location, Name, NetworkSpec, Policies, Reference, ResourceId, SubnetSpec,
+};
 
 const POLICIES: [(&str, Policies); 2] = [("Enabled", Policies::Enabled), ("Disabled", Policies::Disabled)];
 
@@ -51,14 +53,19 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
     let interface = section.required("interface", "\"eth0\"", text);
     let network = section.required("network", "\"contoso\"", text);
     let network = network?;
-    let network = match names.resolve_free(Kind::VirtualNetwork, &network) {
-        Ok(id) => Some(id),
+    let (network, may_wait) = match names.resolve_free(Kind::VirtualNetwork, &network) {
+        Ok(id) => (Some(id), false),
         Err((message, help)) => {
+            // Written in full it may be one that is made through the API.
+            let full = Reference::full(&network, Kind::VirtualNetwork);
+            if full.is_some() {
+                return Some(LinkSpec { interface: interface?, network: full?, may_wait: true });
+            }
             if !section.reader.is_broken(Kind::VirtualNetwork.table(), &network) {
                 section.reader.wrong(section.span_of("network"), message, help);
             }
-            None
+            (None, false)
         }
     };
-    Some(LinkSpec { interface: interface?, network: network? })
+    Some(LinkSpec { interface: interface?, network: network?, may_wait })
 }

@@ -29,6 +29,21 @@ pub mod kind {
     pub const CONFIGURATION_REFUSED: &str = "configuration.refused";
     /// The daemon started.
     pub const DAEMON_STARTED: &str = "daemon.started";
+
+    /// All of them.
+    pub const ALL: [&str; 11] = [
+        CONNECTION_REQUESTED,
+        CONNECTION_APPROVED,
+        CONNECTION_REJECTED,
+        CONNECTION_DISCONNECTED,
+        CONNECTION_DELETED,
+        TRAFFIC_WHILE_PENDING,
+        BACKEND_UP,
+        BACKEND_DOWN,
+        CONFIGURATION_CHANGED,
+        CONFIGURATION_REFUSED,
+        DAEMON_STARTED,
+    ];
 }
 
 /// An event that has not happened yet: what its maker knows.

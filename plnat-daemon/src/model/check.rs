@@ -74,7 +74,9 @@ impl<'a> Index<'a> {
             }
             *occurrence += 1;
             link.check(refuse);
-            known(&self.networks, "network", Kind::VirtualNetwork, &link.network, refuse);
+            if !link.may_wait {
+                known(&self.networks, "network", Kind::VirtualNetwork, &link.network, refuse);
+            }
         }
     }
 

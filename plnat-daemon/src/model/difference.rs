@@ -54,6 +54,17 @@ impl Difference {
     }
 }
 
+impl Difference {
+    /// Notes that a field of a resource that stayed is another one.
+    pub(super) fn note_field(&mut self, resource: impl fmt::Display, field: &str) {
+        let resource = resource.to_string();
+        match self.changed.iter_mut().find(|change| change.resource == resource) {
+            Some(change) => change.fields.push(field.to_owned()),
+            None => self.changed.push(Change { resource, fields: vec![field.to_owned()] }),
+        }
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let created = self.created.iter().map(|resource| format!("+ {resource}"));

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::Model;
 use super::endpoint::Endpoint;
+use super::group::Group;
 use super::health::ProbeTarget;
 use super::load_balancer::LoadBalancer;
 use super::network::{Link, Network};
@@ -46,6 +47,7 @@ impl Model {
         self.load_balancers.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
         self.services.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
         self.endpoints.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
+        self.groups.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
         for (target, verdict) in &self.health {
             if let Some(healthy) = verdict {
                 put(&mut rows, health_row(target), &(target, healthy));
@@ -102,6 +104,12 @@ impl Model {
                 belongs(row, &link_row(&link.spec.interface))?;
                 seen.once("link id", link.id)?;
                 self.links.insert(link.spec.interface.clone(), link);
+                Ok(())
+            }
+            ("group", None) => {
+                let group: Group = parse(json)?;
+                belongs(row, &group.id.row())?;
+                self.groups.insert(group.id.clone(), group);
                 Ok(())
             }
             ("health", None) => {

@@ -6,10 +6,12 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use super::connection::Connection;
+use super::meta::Meta;
 use super::name::{Location, Name};
 use super::network::{NetworkSpec, Policies};
 use super::refusal::{Path, Why, field};
 use super::resource::ResourceId;
+use super::zone::ZoneGroup;
 
 /// A private endpoint: a consumer's address for a service, and the request for a connection to it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -61,6 +63,11 @@ pub(super) struct Endpoint {
     pub(super) spec: EndpointSpec,
     pub(super) address: Ipv4Addr,
     pub(super) connection: Connection,
+    /// DNS zone groups, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) zone_groups: Vec<ZoneGroup>,
+    #[serde(default)]
+    pub(super) meta: Meta,
 }
 
 impl Endpoint {

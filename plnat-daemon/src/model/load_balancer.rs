@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use super::meta::Meta;
 use super::name::{Location, Name};
 use super::resource::ResourceId;
 use crate::intent::{Distribution, Protocol};
@@ -185,6 +186,8 @@ pub(super) struct LoadBalancer {
     pub(super) spec: LoadBalancerSpec,
     /// Addresses of the frontends, given or taken.
     pub(super) addresses: BTreeMap<Name, Ipv4Addr>,
+    #[serde(default)]
+    pub(super) meta: Meta,
 }
 
 impl LoadBalancerSpec {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use super::meta::Meta;
 use super::name::{Location, Name};
 use super::refusal::{Path, Why, field};
 use super::resource::ResourceId;
@@ -51,6 +52,9 @@ pub struct LinkSpec {
     pub interface: String,
     /// The network behind it.
     pub network: ResourceId,
+    /// Whether the network may be missing, because it is made through the resource API. The link waits for it then.
+    #[serde(default)]
+    pub may_wait: bool,
 }
 
 /// A network in the model.
@@ -59,6 +63,8 @@ pub(super) struct Network {
     pub(super) spec: NetworkSpec,
     /// Durable number, 1 or more.
     pub(super) id: u32,
+    #[serde(default)]
+    pub(super) meta: Meta,
 }
 
 /// A link in the model.

@@ -164,6 +164,17 @@ impl Reference {
     }
 }
 
+impl Reference {
+    /// The id that `text` says in full, as an id or as `subscription/group/name`.
+    pub fn full(text: &str, kind: Kind) -> Option<ResourceId> {
+        if let Ok(id) = text.parse::<ResourceId>() {
+            return (id.kind == kind).then_some(id);
+        }
+        let Self { subscription, group, name } = text.parse().ok()?;
+        Some(ResourceId { kind, subscription: subscription?, group: group?, name })
+    }
+}
+
 impl FromStr for Reference {
     type Err = BadName;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::load_balancer::{LoadBalancerSpec, answers, clash};
+use super::meta::Meta;
 use super::name::{BadName, Location, Name};
 use super::network::{NetworkSpec, Policies};
 use super::refusal::{Path, Why, field, second_named};
@@ -114,6 +115,8 @@ pub(super) struct Service {
     pub(super) alias: String,
     /// By place.
     pub(super) nat: [Option<Nat>; MAX_NAT_ADDRESSES],
+    #[serde(default)]
+    pub(super) meta: Meta,
 }
 
 /// A NAT address in its place.

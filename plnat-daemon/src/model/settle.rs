@@ -14,15 +14,27 @@ use super::declaration::Declaration;
 use super::difference::Difference;
 use super::endpoint::{Endpoint, EndpointSpec, ServiceRef};
 use super::event::{ConnectionEvent, Event};
+use super::group::Group;
 use super::load_balancer::{LoadBalancer, LoadBalancerSpec};
+use super::meta::{Meta, Owner};
 use super::name::Name;
 use super::network::{Link, LinkSpec, Network, NetworkSpec};
 use super::refusal::{Refusal, Subject, Why, field};
+use super::request::Request;
 use super::resource::ResourceId;
 use super::service::{Nat, Service, ServiceSpec};
+use super::zone::ZoneGroup;
 use crate::intent::ConnectionState;
 
-/// The model after a declaration, and what led there. Worth nothing when something was refused.
+/// What is to be settled.
+pub(super) struct Wish<'a> {
+    /// All resources that are to be there.
+    pub(super) wanted: &'a Declaration,
+    /// The request that led to it; none where the file is declared.
+    pub(super) request: Option<&'a Request>,
+}
+
+/// The model after a declaration or a request, and what led there. Worth nothing when something was refused.
 pub(super) struct Settled {
     pub(super) next: Model,
     pub(super) difference: Difference,
@@ -32,19 +44,21 @@ pub(super) struct Settled {
 
 pub(super) fn settle(
     old: &Model,
-    wanted: &Declaration,
+    wish: &Wish<'_>,
     now: Timestamp,
     guid: &mut dyn FnMut() -> Uuid,
 ) -> Settled {
+    let Wish { wanted, request } = *wish;
     let index = Index::new(wanted);
-    let next = Model { last_link_identifier: old.last_link_identifier, ..Model::default() };
+    let groups = old.groups.clone();
+    let next = Model { last_link_identifier: old.last_link_identifier, groups, ..Model::default() };
     let mut out = Settled { next, difference: Difference::default(), events: vec![], refusals: vec![] };
     index.check_links(wanted, &mut out.refusals);
     index.check(&mut out.refusals);
     let addresses = assign(&index, old, &mut out.refusals);
     let network_ids = Ids::new(old.networks.values().map(|network| network.id));
     let link_ids = Ids::new(old.links.values().map(|link| link.id));
-    let mut settling = Settling { old, out, addresses, network_ids, link_ids, now, guid };
+    let mut settling = Settling { old, request, out, addresses, network_ids, link_ids, now, guid };
     for (_, spec) in index.networks.firsts() {
         settling.put_network(spec);
     }
@@ -60,11 +74,13 @@ pub(super) fn settle(
     for (subject, spec) in index.endpoints.firsts() {
         settling.put_endpoint(subject, spec);
     }
+    settling.put_groups();
     settling.finish()
 }
 
 struct Settling<'a> {
     old: &'a Model,
+    request: Option<&'a Request>,
     out: Settled,
     addresses: Addresses<'a>,
     network_ids: Ids,
@@ -78,15 +94,19 @@ impl Settling<'_> {
         let old = self.old.networks.get(&spec.id);
         self.out.difference.note(label(&spec.id), old.map(|old| &old.spec), spec, false);
         let id = old.map_or_else(|| self.network_ids.fresh(), |old| old.id);
+        let meta = self.meta(&spec.id, old.map(|old| (&old.meta, old.spec != *spec)));
         let mut spec = spec.clone();
         keep_case(&mut spec.id, old.map(|old| &old.spec.id));
-        self.out.next.networks.insert(spec.id.clone(), Network { spec, id });
+        let meta = self.with_guid(meta);
+        self.out.next.networks.insert(spec.id.clone(), Network { spec, id, meta });
     }
 
     fn put_link(&mut self, spec: &LinkSpec) {
         let old = self.old.links.get(&spec.interface);
         // With another network behind it, it is another link: nothing that was keyed by the old id may fit.
-        let same = old.filter(|old| old.spec.network == spec.network);
+        let number = |model: &Model| model.networks.get(&spec.network).map(|network| network.id);
+        let stays = number(self.old) == number(&self.out.next);
+        let same = old.filter(|old| stays && old.spec.network == spec.network);
         let label = format!("link `{}`", spec.interface);
         self.out.difference.note(label, old.map(|old| &old.spec), spec, old.is_some() && same.is_none());
         let id = same.map_or_else(|| self.link_ids.fresh(), |old| old.id);
@@ -98,9 +118,11 @@ impl Settling<'_> {
         self.out.difference.note(label(&spec.id), old.map(|old| &old.spec), spec, false);
         let address = |name: &Name| Some((name.clone(), *self.addresses.get(&(&spec.id, Some(name)))?));
         let addresses = spec.frontend.iter().filter_map(|frontend| address(&frontend.name)).collect();
+        let meta = self.meta(&spec.id, old.map(|old| (&old.meta, old.spec != *spec)));
+        let meta = self.with_guid(meta);
         let mut spec = spec.clone();
         keep_case(&mut spec.id, old.map(|old| &old.spec.id));
-        self.out.next.load_balancers.insert(spec.id.clone(), LoadBalancer { spec, addresses });
+        self.out.next.load_balancers.insert(spec.id.clone(), LoadBalancer { spec, addresses, meta });
     }
 
     fn put_service(&mut self, subject: &Subject, spec: &ServiceSpec) {
@@ -110,10 +132,11 @@ impl Settling<'_> {
             Some(Nat { name: name.clone(), address: *self.addresses.get(&(&spec.id, Some(name)))? })
         };
         let wanted = spec.nat_ip.iter().filter_map(|config| nat(&config.name)).collect();
+        let meta = self.meta(&spec.id, old.map(|old| (&old.meta, old.spec != *spec)));
         let mut service = match old {
             Some(old) => {
                 self.refuse_immutable(subject, &old.spec, spec);
-                let mut service = Service { spec: spec.clone(), ..old.clone() };
+                let mut service = Service { spec: spec.clone(), meta, ..old.clone() };
                 keep_case(&mut service.spec.id, Some(&old.spec.id));
                 service
             }
@@ -124,6 +147,7 @@ impl Settling<'_> {
                     guid,
                     alias: Service::alias(spec, guid),
                     nat: Default::default(),
+                    meta,
                 }
             }
         };
@@ -163,6 +187,9 @@ impl Settling<'_> {
                 }
                 old.connection.clone()
             }
+            None if self.request.is_some() && old.is_some() => {
+                return self.refuse_move(subject, spec);
+            }
             None => match service.filter(|service| service.spec.is_visible_to(&spec.id.subscription)) {
                 Some(service) => {
                     let connection = self.request(spec, service.clone());
@@ -178,10 +205,89 @@ impl Settling<'_> {
             },
         };
         self.out.difference.note(label(&spec.id), old.map(|old| &old.spec), spec, false);
+        let zone_groups = self.zone_groups(subject, same);
+        let regrouped = old.is_some_and(|old| old.zone_groups != zone_groups);
+        if regrouped {
+            self.out.difference.note_field(label(&spec.id), "zone_groups");
+        }
+        let meta = self.meta(&spec.id, old.map(|old| (&old.meta, regrouped || old.spec != *spec)));
         let Some(&address) = self.addresses.get(&(&spec.id, None)) else { return };
         let mut spec = spec.clone();
         keep_case(&mut spec.id, old.map(|old| &old.spec.id));
-        self.out.next.endpoints.insert(spec.id.clone(), Endpoint { spec, address, connection });
+        let endpoint = Endpoint { spec, address, connection, zone_groups, meta };
+        self.out.next.endpoints.insert(endpoint.spec.id.clone(), endpoint);
+    }
+
+    /// Through the API an endpoint never becomes another one.
+    fn refuse_move(&mut self, subject: &Subject, new: &EndpointSpec) {
+        let Some(old) = self.old.endpoints.get(&new.id).map(|old| &old.spec) else { return };
+        let refuse = &mut refuser(&mut self.out.refusals, subject);
+        let kind = new.id.kind;
+        if old.network != new.network {
+            let (from, to) = (old.network.short(), new.network.short());
+            refuse(field!["subnet"], Why::Immutable { what: "the network", kind, from, to });
+        } else {
+            let (from, to) = (old.private_link_service.to_string(), new.private_link_service.to_string());
+            let what = "the private link service";
+            refuse(field!["private_link_service"], Why::Immutable { what, kind, from, to });
+        }
+    }
+
+    /// The DNS zone groups of an endpoint that stays.
+    fn zone_groups(&mut self, subject: &Subject, old: Option<&Endpoint>) -> Vec<ZoneGroup> {
+        let Some(old) = old else { return vec![] };
+        let mut groups = old.zone_groups.clone();
+        match self.request {
+            Some(Request::PutZoneGroup(id, group)) if *id == old.spec.id => {
+                group.check(&mut refuser(&mut self.out.refusals, subject));
+                match groups.iter_mut().find(|it| it.name == group.name) {
+                    Some(there) => there.zones = group.zones.clone(),
+                    None => groups.push(group.clone()),
+                }
+            }
+            Some(Request::DeleteZoneGroup(id, name)) if *id == old.spec.id => {
+                groups.retain(|it| it.name != *name);
+            }
+            _ => {}
+        }
+        groups
+    }
+
+    /// What a resource has besides its specification: of `old`, with whether the specification changed, and of the
+    /// request where it is about the resource.
+    fn meta(&mut self, id: &ResourceId, old: Option<(&Meta, bool)>) -> Meta {
+        let before = old.map(|(meta, _)| meta.clone());
+        let owner = if self.request.is_some() { Owner::Api } else { Owner::File };
+        let mut meta = before.unwrap_or(Meta { owner, ..Meta::default() });
+        let extras = self.request.and_then(|request| request.extras(id, &meta.extras));
+        let mut changed = old.is_none_or(|(_, changed)| changed);
+        if let Some(extras) = extras.filter(|extras| *extras != meta.extras) {
+            let subject = Subject::Resource { id: id.clone(), occurrence: 0 };
+            extras.check(&mut refuser(&mut self.out.refusals, &subject));
+            if old.is_some() && extras.tags != meta.extras.tags {
+                self.out.difference.note_field(label(id), "tags");
+            }
+            meta.extras = extras;
+            changed = true;
+        }
+        meta.revision += u64::from(changed);
+        meta
+    }
+
+    fn with_guid(&mut self, meta: Meta) -> Meta {
+        Meta { guid: Some(meta.guid.unwrap_or_else(|| (self.guid)())), ..meta }
+    }
+
+    fn put_groups(&mut self) {
+        let groups = &mut self.out.next.groups;
+        match self.request {
+            Some(Request::PutGroup(group)) => {
+                let id = groups.get(&group.id).map_or_else(|| group.id.clone(), |old| old.id.clone());
+                groups.insert(id.clone(), Group { id, ..group.clone() });
+            }
+            Some(Request::DeleteGroup(id)) => _ = groups.remove(id),
+            _ => {}
+        }
     }
 
     /// The service that an endpoint names. An alias must have been given before: nobody can know a new one.
@@ -199,9 +305,12 @@ impl Settling<'_> {
     /// A request for a connection, decided at once where nobody has to be asked.
     fn request(&mut self, spec: &EndpointSpec, service: Service) -> Connection {
         let consumer = &spec.id.subscription;
-        // A request that is not manual comes from somebody who may approve it, which is who owns the service.
-        let own = !spec.manual && *consumer == service.spec.id.subscription;
-        let approved = own || service.spec.auto_approval.has(consumer);
+        // A request that is not manual comes from somebody who may approve it: in the file, who owns the service.
+        let may_approve = match self.request {
+            Some(Request::PutEndpoint { approves, .. }) => *approves,
+            _ => *consumer == service.spec.id.subscription,
+        };
+        let approved = (!spec.manual && may_approve) || service.spec.auto_approval.has(consumer);
         let state = if approved { ConnectionState::Approved } else { ConnectionState::Pending };
         Connection {
             guid: (self.guid)(),
@@ -219,7 +328,8 @@ impl Settling<'_> {
 
     fn connect(&mut self, spec: &EndpointSpec, connection: Connection) {
         let Some(&address) = self.addresses.get(&(&spec.id, None)) else { return };
-        let endpoint = Endpoint { spec: spec.clone(), address, connection };
+        let meta = self.meta(&spec.id, None);
+        let endpoint = Endpoint { spec: spec.clone(), address, connection, zone_groups: vec![], meta };
         let event = ConnectionEvent::of(&endpoint, self.now);
         let approved = endpoint.connection.state == ConnectionState::Approved;
         self.out.events.push(Event::ConnectionRequested(event.clone()));

@@ -6,6 +6,7 @@ mod health;
 mod invariants;
 mod keeping;
 mod refusals;
+mod requests;
 mod rows;
 mod views;
 
@@ -108,7 +109,8 @@ fn network(owner: &str, prefix: &str, subnets: Vec<SubnetSpec>) -> NetworkSpec {
 }
 
 fn link(owner: &str) -> LinkSpec {
-    LinkSpec { interface: format!("{owner}0"), network: id(Kind::VirtualNetwork, owner, owner) }
+    let network = id(Kind::VirtualNetwork, owner, owner);
+    LinkSpec { interface: format!("{owner}0"), network, may_wait: false }
 }
 
 fn consumer(owner: &str) -> NetworkSpec {

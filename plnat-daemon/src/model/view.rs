@@ -143,6 +143,8 @@ pub struct ConnectionView {
     pub private_endpoint: ResourceId,
     /// Whose endpoint it is.
     pub consumer_subscription: String,
+    /// The endpoint's region.
+    pub location: String,
     /// The endpoint's address.
     pub address: Ipv4Addr,
     /// State.
@@ -280,6 +282,7 @@ impl Model {
             alias: connection.alias.clone(),
             private_endpoint: endpoint.spec.id.clone(),
             consumer_subscription: endpoint.spec.id.subscription.to_string(),
+            location: endpoint.spec.location.to_string(),
             address: endpoint.address,
             state: connection.state,
             description: connection.description.clone(),

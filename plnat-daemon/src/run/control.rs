@@ -32,6 +32,7 @@ impl<P: DataPlane> Gateway<P> {
     pub fn take(&mut self, message: Message) {
         match message {
             Message::Call(call) => self.call(call),
+            Message::Api(call) => self.api(call),
             Message::Scrape(reply) => _ = reply.send(self.snapshot()),
             Message::Reload => _ = self.reload(),
             Message::Network(interfaces, hops) => self.see(interfaces, hops),

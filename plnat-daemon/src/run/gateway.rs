@@ -234,7 +234,7 @@ impl<P: DataPlane> Gateway<P> {
     }
 
     /// Whether the records of an intent fit into the maps: plans it and drops the plan.
-    fn fits(&mut self, intent: &Intent) -> Result<(), PlanError> {
+    pub(super) fn fits(&mut self, intent: &Intent) -> Result<(), PlanError> {
         let mut trial = Planner::import(self.plane.capacity(), &self.planner.export())
             .unwrap_or_else(|_| Planner::new(self.plane.capacity()));
         match trial.plan(intent, &self.grounds.ground(), self.plane.seed()) {
@@ -257,6 +257,7 @@ impl<P: DataPlane> Gateway<P> {
         note(old.state_dir != new.state_dir, "gateway.state_dir");
         note(old.run_dir != new.run_dir, "gateway.run_dir");
         note(old.metrics != new.metrics, "gateway.metrics");
+        note(running.api != config.api, "api.listen");
         note(old.packet_trace != new.packet_trace, "gateway.packet_trace");
         note(running.capacity != config.capacity, "capacity (with empty maps: plnatd --reset-dataplane)");
         ignored

@@ -1,5 +1,6 @@
 //! What can reach the gateway's thread.
 
+use crate::api;
 use crate::control::Call;
 use crate::metrics::Scrape;
 use crate::netlink;
@@ -10,6 +11,8 @@ use crate::probe::ProbeResult;
 pub enum Message {
     /// A client of the control socket asks.
     Call(Call),
+    /// A client of the resource API asks.
+    Api(api::Call),
     /// Prometheus asks.
     Scrape(Scrape),
     /// The configuration file is to be read again, because of a signal or because it changed.

@@ -14,6 +14,7 @@ use super::gateway::{Gateway, Parts};
 use super::message::Message;
 use super::rows::{MODEL, Stored};
 use super::tasks;
+use crate::api::Api;
 use crate::cli::daemon::DaemonArgs;
 use crate::config::{self, Config, PacketTrace};
 use crate::control::Control;
@@ -98,6 +99,10 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
         Some(address) => Some(MetricsServer::bind(address).await?),
         None => None,
     };
+    let api = match config.api.listen {
+        Some(address) => Some(Api::bind(address).await?),
+        None => None,
+    };
     let fresh = Identity([random(), random()]);
     let store = FileStore::open(&settings.state_dir.join(STORE), fresh, DEFAULT_RETENTION)?;
     let identity = store.identity().0;
@@ -160,6 +165,12 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
         tokio::spawn(tasks::forward(asked, messages.clone(), Message::Scrape));
         tokio::spawn(server.serve(scrapes))
     });
+    let api = api.map(|api| {
+        let (calls, called) = mpsc::channel(QUEUE);
+        tracing::info!("resource API on http://{}, for whoever can reach it", api.address());
+        tokio::spawn(tasks::forward(called, messages.clone(), Message::Api));
+        tokio::spawn(api.serve(calls))
+    });
     let socket = control.path().display().to_string();
     let control = tokio::spawn(control.serve(calls, bus));
     drop(messages);
@@ -179,8 +190,8 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     control.abort();
     // Its socket goes with it.
     let _ = control.await;
-    if let Some(metrics) = metrics {
-        metrics.abort();
+    for server in metrics.into_iter().chain(api) {
+        server.abort();
     }
     match ended {
         Ok(ended) => ended.context("cannot start the gateway's thread")?,

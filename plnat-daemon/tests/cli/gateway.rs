@@ -233,6 +233,7 @@ fn status() -> Status {
         backends: 2,
         capacity: BTreeMap::from([("sessions".into(), CapacityUse { used: 65_536, capacity: 131_072 })]),
         problems: vec!["interface eth9 is not there".into()],
+        notes: vec![],
     }
 }
 

@@ -255,7 +255,7 @@ pub(crate) fn network(interfaces: &[&str]) -> Message {
         mtu: 1500,
         up: true,
     });
-    let hosts = if interfaces.contains(&"provider0") { 11..=13 } else { 1..=0 };
+    let hosts = if interfaces.contains(&"provider0") { 11..14 } else { 11..11 };
     let hops = hosts.map(|host| NextHop {
         network: 1,
         backend: [10, 2, 0, host].into(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use plnat_tests::config::Config;
-use plnat_tests::http::{Connection, ask};
+use plnat_tests::http::{Connection, ask, refusal};
 use plnat_tests::load::Load;
 use plnat_tests::space::wait;
 use plnat_tests::world::{WEB, World};
@@ -20,8 +20,8 @@ fn a_pending_connection_lets_nothing_through_until_it_is_approved() {
     let world = World::start(config);
     assert_eq!(world.gateway.state_of("adatum"), "Pending");
     let client = world.consumer("adatum");
-    // The client's SYN is sent again until somebody answers.
-    let attempt = client.spawn(ask(WEB, "hello"));
+    // Administratively prohibited.
+    assert_eq!(client.run(refusal(WEB)), Some(libc::EHOSTUNREACH));
     wait("the SYN is counted", || (world.gateway.counter("link adatum0", "pending") > 0).then_some(()));
     let event = wait("the provider hears of it", || {
         let events = world.gateway.json("events");
@@ -35,7 +35,7 @@ fn a_pending_connection_lets_nothing_through_until_it_is_approved() {
 
     world.gateway.ok("connection approve adatum");
     assert_eq!(world.gateway.state_of("adatum"), "Approved");
-    client.finish(attempt).unwrap();
+    client.run(ask(WEB, "hello")).unwrap();
 }
 
 #[test]
@@ -62,15 +62,14 @@ fn a_rejection_stops_a_transfer_at_once_and_frees_its_sessions() {
     assert!(seen.load(Ordering::Relaxed) - bytes < 8 << 20, "the transfer went on");
     assert!(!transfer.is_finished());
     transfer.abort();
-    let attempt = client.spawn(ask(WEB, "again"));
     let before = world.gateway.counter("link contoso0", "rejected");
+    assert_eq!(client.run(refusal(WEB)), Some(libc::EHOSTUNREACH));
     wait("the SYN is dropped", || {
         (world.gateway.counter("link contoso0", "rejected") > before).then_some(())
     });
     assert_eq!(world.gateway.state_of("contoso"), "Rejected");
 
     world.gateway.ok("connection approve contoso");
-    client.finish(attempt).unwrap();
     client.run(ask(WEB, "new")).unwrap();
     other.more(10);
     other.stop(world.consumer("fabrikam"));
@@ -83,10 +82,9 @@ fn a_removed_connection_is_disconnected_for_good() {
     world.gateway.ok("connection remove contoso");
     assert_eq!(world.gateway.state_of("contoso"), "Disconnected");
     assert_eq!(world.gateway.sessions_of("contoso").len(), 0);
-    let attempt = world.consumer("contoso").spawn(ask(WEB, "after"));
+    assert_eq!(world.consumer("contoso").run(refusal(WEB)), Some(libc::EHOSTUNREACH));
     let counted = || (world.gateway.counter("link contoso0", "disconnected") > 0).then_some(());
     wait("the SYN is counted", counted);
-    attempt.abort();
     let told = world.gateway.plnat(&["connection", "approve", "contoso"]);
     assert!(told.code != 0 && !told.err.is_empty(), "{told:?}");
     assert_eq!(world.gateway.state_of("contoso"), "Disconnected");

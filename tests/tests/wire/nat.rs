@@ -150,16 +150,17 @@ fn every_port_of_a_nat_address_carries_a_connection_and_a_second_address_the_fol
     assert_eq!(in_use(&world, "10.2.1.4"), Some(PORTS as u64));
     assert_eq!(world.gateway.counter("service web", "no_port"), 0);
 
-    let attempt = world.consumer("contoso").spawn(connect(clients[0], 60_000));
+    // Host unreachable.
+    let told = world.consumer("contoso").run(connect(clients[0], 60_000)).unwrap_err();
+    assert_eq!(told.raw_os_error(), Some(libc::EHOSTUNREACH), "{told}");
     let refused = || (world.gateway.counter("service web", "no_port") > 0).then_some(());
     wait("the next one is refused by name", refused);
-    assert!(!attempt.is_finished());
     assert_eq!(in_use(&world, "10.2.1.4"), Some(PORTS as u64));
 
     world.config.service().nat.push(nat(5));
     world.reload();
     let client = world.consumer("contoso");
-    let held = client.finish(attempt).unwrap();
+    let held = client.run(connect(clients[0], 60_002)).unwrap();
     let more = client.run(connect(clients[0], 60_001)).unwrap();
     let peers = established(&world.server(address).host);
     assert_eq!(peers.iter().filter(|peer| *peer.ip() == nat(5)).count(), 2);

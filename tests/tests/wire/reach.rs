@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 
 use plnat_tests::config::{Config, ENDPOINT, nat};
-use plnat_tests::http::{Connection, ask};
+use plnat_tests::http::{Connection, ask, refusal};
 use plnat_tests::space::{ip, wait};
 use plnat_tests::udp;
 use plnat_tests::world::{DATAGRAMS, WEB, World};
@@ -68,10 +68,8 @@ fn only_an_approved_endpoint_answers_ping() {
 fn a_port_without_a_rule_leads_nowhere_and_is_counted() {
     let world = World::start(Config::new(&["contoso"]));
     let client = world.consumer("contoso");
-    let attempt = client.spawn(Connection::open(SocketAddrV4::new(ENDPOINT, 81)));
+    assert_eq!(client.run(refusal(SocketAddrV4::new(ENDPOINT, 81))), Some(libc::ECONNREFUSED));
     wait("the SYN is counted", || (world.gateway.counter("service web", "no_rule") > 0).then_some(()));
-    assert!(!attempt.is_finished());
-    attempt.abort();
     assert!(world.gateway.sessions_of("contoso").is_empty());
 }
 

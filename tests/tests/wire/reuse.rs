@@ -1,5 +1,6 @@
 //! Clients that use their ports again at once.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,11 +15,26 @@ use tokio::time::timeout;
 /// Longer than the second after which a lost SYN is sent again.
 const PROMPT: Duration = Duration::from_secs(5);
 
+/// A connection from an address and port, as soon as the client's own host has let go of the last one.
 async fn connect(from: SocketAddr) -> Result<TcpStream> {
+    let attempts = async {
+        loop {
+            match connect_once(from).await {
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                    tokio::task::yield_now().await
+                }
+                done => return done,
+            }
+        }
+    };
+    timeout(PROMPT, attempts).await.context("no connection")?.context("connecting")
+}
+
+async fn connect_once(from: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(from)?;
-    timeout(PROMPT, socket.connect(WEB.into())).await.context("no connection")?.context("connecting")
+    socket.connect(WEB.into()).await
 }
 
 /// A question after which the server closes.

@@ -1,7 +1,7 @@
 //! What `plnat` tells, against what hosts saw.
 
 use plnat_tests::config::{Config, backend};
-use plnat_tests::http::{Connection, ask};
+use plnat_tests::http::{Connection, refusal};
 use plnat_tests::space::wait;
 use plnat_tests::world::{WEB, World};
 
@@ -111,9 +111,8 @@ fn events_tell_requests_and_decisions_in_order_and_follow_new_ones() {
         .collect();
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
     let client = world.consumer("contoso");
-    let attempt = client.spawn(ask(WEB, "no"));
+    assert_eq!(client.run(refusal(WEB)), Some(libc::EHOSTUNREACH));
     wait("the SYN is counted", || (world.gateway.counter("link contoso0", "rejected") > 0).then_some(()));
-    attempt.abort();
     let shown = world.gateway.json("connection show contoso");
     assert_eq!((&shown["state"], &shown["request_message"]), (&"Rejected".into(), &"contoso asks".into()));
 }

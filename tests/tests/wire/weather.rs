@@ -2,7 +2,7 @@
 
 use plnat_tests::config::{Config, HTTP, backend};
 use plnat_tests::host::plug;
-use plnat_tests::http::{Connection, ask};
+use plnat_tests::http::{Connection, ask, refusal};
 use plnat_tests::load::Load;
 use plnat_tests::space::{ip, wait};
 use plnat_tests::world::{CLIENT, WEB, World};
@@ -59,10 +59,11 @@ fn without_a_healthy_backend_new_connections_are_dropped_by_name_until_one_is_ba
     let server = world.server(backend(11));
     server.site.stop(&server.host);
     wait("nothing is up", || (world.gateway.json("status")["backends_up"] == 0).then_some(()));
-    let attempt = world.consumer("contoso").spawn(ask(WEB, "patience"));
+    assert_eq!(world.consumer("contoso").run(refusal(WEB)), Some(libc::EHOSTUNREACH));
     let dropped = || (world.gateway.counter("service web", "no_backend") > 0).then_some(());
     wait("the SYN is counted", dropped);
     let server = world.server(backend(11));
     server.site.resume(&server.host, HTTP);
-    world.consumer("contoso").finish(attempt).unwrap();
+    wait("it is back", || (world.gateway.json("status")["backends_up"] != 0).then_some(()));
+    world.consumer("contoso").run(ask(WEB, "back")).unwrap();
 }

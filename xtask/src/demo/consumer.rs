@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use super::patience::{self, Running, Said};
 use super::topology::{self, ENDPOINT};
 
-/// Exit code of a curl that had no answer in time.
-const TIMED_OUT: i32 = 28;
+/// Exit codes of a curl that was refused, and of one that had no answer in time.
+const NOTHING: [i32; 2] = [7, 28];
 
 /// Who asks.
 #[derive(Clone, Copy)]
@@ -41,14 +41,20 @@ impl Consumer {
         Ok(out)
     }
 
-    /// Asks for one page and waits `seconds` for it: the answer, or none for a deadline that passed without one byte.
+    /// Asks for one page, waits `seconds` for it and shows what came: the answer, or none without a single byte.
     pub(super) fn try_page(self, page: &str, seconds: u32) -> Result<Option<String>> {
         let url = format!("http://{ENDPOINT}/{}/{page}", self.0);
         self.show(&format!("curl -sS --max-time {seconds} {url}"));
         let said = patience::run(self.curl(seconds)?.arg(url), Duration::from_secs(60))?;
         match said.status.code() {
-            Some(0) => Ok(Some(said.out)),
-            Some(TIMED_OUT) if said.out.is_empty() => Ok(None),
+            Some(0) => {
+                println!("  {}", said.out.trim_end());
+                Ok(Some(said.out))
+            }
+            Some(code) if NOTHING.contains(&code) && said.out.is_empty() => {
+                println!("  {}", said.err.trim());
+                Ok(None)
+            }
             _ => bail!("curl of {} ended with {}: {}", self.0, said.status, said.err.trim()),
         }
     }

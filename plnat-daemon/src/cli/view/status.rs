@@ -26,6 +26,9 @@ pub(in crate::cli) fn status(status: Status, output: Output) -> io::Result<()> {
     for problem in &status.problems {
         line(&format!("  {problem}"))?;
     }
+    for note in &status.notes {
+        line(&format!("note: {note}"))?;
+    }
     line("")?;
     let mut links = Grid::new(output, &["INTERFACE", "LINK", "NETWORK", "STATE"]);
     for it in status.interfaces {

@@ -21,13 +21,13 @@ pub struct ConnectionCounts {
 /// An interface that belongs to a link.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct InterfaceStatus {
-    /// Link.
+    /// Durable number of the link.
     pub link: String,
     /// Interface.
     pub interface: String,
     /// Network.
     pub network: String,
-    /// `attached`, or why not.
+    /// `attached (native)`, `attached (generic)`, or why it is not attached.
     pub state: String,
 }
 
@@ -73,6 +73,9 @@ pub struct Status {
     pub capacity: BTreeMap<String, CapacityUse>,
     /// What is not as it should be, one sentence each. Empty is good.
     pub problems: Vec<String>,
+    /// What the daemon cannot know and an operator should look at once, one sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// What a reload did.

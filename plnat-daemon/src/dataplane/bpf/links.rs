@@ -159,7 +159,7 @@ fn warnings(interface: &str, mode: AttachMode, slow: Option<String>, facts: &Fac
     }
     if facts.kind.as_deref() == Some("veth") {
         warnings.push(format!(
-            "{interface} is one end of a veth pair, and the state of the other end cannot be seen from here: there, `ethtool -K DEVICE gro on tx off` is needed, or packets to it are lost and its checksums are wrong"
+            "{interface} is one end of a veth pair, and the state of the other end cannot be seen from here: there, `ethtool -K DEVICE gro on tx off` is needed while it is up, or packets to it are lost and its checksums are wrong"
         ));
     }
     warnings

@@ -63,12 +63,13 @@ const fn counters(name: &'static str, room: Room) -> Shape {
 }
 
 const INTERFACES: Room = Room::Set("interfaces", |c| c.interfaces);
+const LINKS: Room = Room::Set("links", |c| c.links);
 const ENDPOINTS: Room = Room::Set("endpoints", |c| c.endpoints);
 const SERVICES: Room = Room::Set("services", |c| c.services);
 const RULES: Room = Room::Set("rules", |c| c.rules);
 
 /// All maps of the object that outlive the daemon.
-pub(super) const MAPS: [Shape; 15] = [
+pub(super) const MAPS: [Shape; 16] = [
     array("INTERFACES", size_of::<Interface>(), INTERFACES),
     // aya chooses the size of the value by what the kernel can do.
     Shape { name: "DEVICES", kind: MapType::DevMap, key: 4, value: 0, flags: 0, room: INTERFACES },
@@ -89,9 +90,10 @@ pub(super) const MAPS: [Shape; 15] = [
     array("MAGLEV", 4, Room::Set("maglev_entries", |c| c.maglev_entries)),
     mapped("PORT_BLOCKS", size_of::<PortBlock>(), Room::Set("port_blocks", |c| c.port_blocks)),
     mapped("SESSIONS", size_of::<Line>(), Room::Set("sessions", |c| all_lines(lines(c.sessions)))),
-    counters("LINK_COUNTERS", Room::Set("links", |c| c.links)),
+    counters("LINK_COUNTERS", LINKS),
     counters("SERVICE_COUNTERS", SERVICES),
     array("PENDING_SEEN", 8, ENDPOINTS),
+    array("ERROR_ALLOWANCE", 8, LINKS),
     Shape { name: "EVENTS", kind: MapType::RingBuf, key: 0, value: 0, flags: 0, room: Room::Fixed },
 ];
 

@@ -125,6 +125,18 @@ pub enum Why {
     /// A service that is to be deleted has connections.
     #[error("it still has {count} private endpoint connections")]
     HasConnections { count: usize },
+    /// A resource that is to be deleted is needed.
+    #[error("it is in use by {user}{}", if *more > 0 { format!(" and {more} more") } else { String::new() })]
+    InUse { user: String, more: usize },
+    /// The file declares what was made through the API.
+    #[error("a {kind} of this name was made through the resource API")]
+    MadeThroughApi { kind: Kind },
+    /// A tag without a name, or too long.
+    #[error("tag `{tag}` is empty or too long")]
+    BadTag { tag: String },
+    /// Not the id of a private DNS zone.
+    #[error("`{zone}` is no id of a private DNS zone")]
+    BadZone { zone: String },
     /// A decision that the connection's state does not allow.
     #[error("a connection that is {state:?} cannot be {}", decision.done())]
     IllegalDecision { state: ConnectionState, decision: Decision },
@@ -208,6 +220,14 @@ impl Why {
             Self::Disconnected => "delete it, and make it again".to_owned(),
             Self::HasConnections { .. } => {
                 "remove its connections or delete their endpoints first".to_owned()
+            }
+            Self::InUse { .. } => "delete what uses it first".to_owned(),
+            Self::MadeThroughApi { .. } => "give it another name, or delete that one first".to_owned(),
+            Self::BadTag { .. } => {
+                "a tag has a name of 1 to 512 characters and a value of up to 256".to_owned()
+            }
+            Self::BadZone { .. } => {
+                "write /subscriptions/…/providers/Microsoft.Network/privateDnsZones/<zone>".to_owned()
             }
             Self::IllegalDecision { .. } => {
                 "the consumer can delete the endpoint and make it again, which is a new request".to_owned()

@@ -202,6 +202,13 @@ fn check_kept(before: &Model, after: &Model) {
     }
 }
 
+/// All that holds after any step.
+pub(super) fn check(before: &Model, after: &Model) {
+    check_unique(after);
+    check_intent(after);
+    check_kept(before, after);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
@@ -213,9 +220,7 @@ proptest! {
             if !step(&mut world, act) && !matches!(act, Act::Decide { .. } | Act::Probe { .. }) {
                 prop_assert_eq!(&before, &world.model, "a refused step changed something");
             }
-            check_unique(&world.model);
-            check_intent(&world.model);
-            check_kept(&before, &world.model);
+            check(&before, &world.model);
             // What stands can always be declared again, and nothing comes of it.
             let again = world.model.declaration();
             prop_assert_eq!(world.declare(&again).map(|outcome| outcome.events), Ok(vec![]));

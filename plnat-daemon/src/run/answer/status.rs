@@ -32,6 +32,7 @@ impl<P: DataPlane> Gateway<P> {
             backends: members.len() as u32,
             capacity: self.capacity_use(),
             problems: self.problems(),
+            notes: self.notes(),
         })
     }
 
@@ -83,22 +84,17 @@ impl<P: DataPlane> Gateway<P> {
             self.stuck.iter().map(|text| format!("the data plane: {text}")).collect();
         problems.extend(self.file_problem.clone());
         problems.extend(self.unattached.iter().map(|(interface, problem)| format!("{interface}: {problem}")));
-        let warnings = self.plane.attachments().into_iter();
-        problems.extend(warnings.flat_map(|it| {
-            it.warnings.into_iter().map(move |warning| format!("{}: {warning}", it.interface))
-        }));
-        let services = self.model.services();
-        problems.extend(
-            services
-                .iter()
-                .filter_map(|it| Some(format!("service {}: {}", it.name, it.no_traffic.as_ref()?))),
-        );
         let unresolved = self.installed.backends.iter().filter(|(_, it)| it.state != 0 && it.egress == 0);
         let mut addresses: Vec<std::net::Ipv4Addr> = unresolved.map(|(_, it)| it.address.into()).collect();
         addresses.sort_unstable();
         addresses.dedup();
         problems.extend(addresses.iter().map(|it| format!("backend {it}: no route or no answer to ARP")));
         problems
+    }
+
+    /// What the data plane says of interfaces without knowing that it is wrong.
+    fn notes(&self) -> Vec<String> {
+        self.plane.attachments().into_iter().flat_map(|it| it.warnings).collect()
     }
 
     /// All figures for Prometheus.

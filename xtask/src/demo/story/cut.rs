@@ -47,7 +47,6 @@ pub(super) fn step(cast: &mut Cast, numbers: &mut Numbers) -> Result<()> {
     drop(download);
 
     let again = northwind.try_page("1", 1)?;
-    println!("  {}", again.as_deref().unwrap_or("nothing: curl gave up").trim_end());
     cast.checks.is("northwind gets nothing any more", &again, &None);
     let connection = cast.gateway.values(&["connection", "show", "web-for-northwind"])?;
     let state: Vec<&str> = connection.iter().map(|it| text(it, "state")).collect();

@@ -6,14 +6,13 @@ use super::{Cast, heading, text};
 use crate::demo::answer;
 use crate::demo::consumer::Consumer;
 
-/// Seconds in which nothing may come.
+/// Seconds after which the client gives up, if it is not refused before.
 const SILENCE: u32 = 2;
 
 pub(super) fn step(cast: &mut Cast) -> Result<()> {
     heading("adatum's connection waits for the provider's decision");
     let adatum = Consumer("adatum");
     let before = adatum.try_page("1", SILENCE)?;
-    println!("  {}", before.as_deref().unwrap_or("nothing: curl gave up").trim_end());
     cast.checks.is("adatum gets nothing while its connection is Pending", &before, &None);
 
     let decided =
@@ -24,7 +23,6 @@ pub(super) fn step(cast: &mut Cast) -> Result<()> {
     cast.checks.is("its connection is Approved", &state, &vec!["Approved"]);
 
     let after = adatum.try_page("1", 10)?.unwrap_or_default();
-    println!("  {}", after.trim_end());
     cast.checks.none("adatum gets its page now", &answer::faults("adatum", 1, &after));
     Ok(())
 }

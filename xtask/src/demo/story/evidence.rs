@@ -121,6 +121,7 @@ fn counters(cast: &mut Cast) -> Result<()> {
         ("to_client", "packets went to the clients"),
         ("pending", "packets of adatum were dropped while it was Pending"),
         ("rejected", "packets of northwind's session were dropped after it was Rejected"),
+        ("error_sent", "times a sender was told why (ICMP: administratively prohibited)"),
     ] {
         cast.checks.that(format!("{name}: {} {what}", packets(name)), packets(name) > 0);
     }

@@ -1,0 +1,72 @@
+//! Who calls, as far as the API needs to know.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::model::Name;
+
+/// What a call does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Action {
+    /// Shows resources.
+    Read,
+    /// Changes what a provider has.
+    Provide,
+    /// Changes what a consumer has.
+    Consume,
+}
+
+/// Something that knows what a caller may do.
+pub trait Authority: Send + Sync {
+    /// Whether the caller may do this to resources of the subscription.
+    fn may(&self, action: Action, subscription: &Name) -> bool;
+
+    /// The caller's name, for people.
+    fn principal(&self) -> String;
+}
+
+/// Somebody who is known. An extension of the request.
+#[derive(Clone)]
+pub struct Caller(Arc<dyn Authority>);
+
+impl Caller {
+    /// A caller of whom `authority` knows everything.
+    pub fn new(authority: impl Authority + 'static) -> Self {
+        Self(Arc::new(authority))
+    }
+
+    /// Whether the caller may do this to resources of the subscription.
+    pub fn may(&self, action: Action, subscription: &Name) -> bool {
+        self.0.may(action, subscription)
+    }
+
+    /// Whether the caller may change something in the subscription that providers and consumers have alike.
+    pub fn may_change(&self, subscription: &Name) -> bool {
+        self.may(Action::Provide, subscription) || self.may(Action::Consume, subscription)
+    }
+
+    /// The caller's name, for people.
+    pub fn principal(&self) -> String {
+        self.0.principal()
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Caller({})", self.principal())
+    }
+}
+
+/// Whoever can reach the listener, on a machine where that is its operator.
+#[derive(Clone, Copy, Debug)]
+pub struct Everybody;
+
+impl Authority for Everybody {
+    fn may(&self, _: Action, _: &Name) -> bool {
+        true
+    }
+
+    fn principal(&self) -> String {
+        "loopback".to_owned()
+    }
+}

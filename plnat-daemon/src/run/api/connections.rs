@@ -1,0 +1,113 @@
+//! A provider's connections: shown, decided, removed.
+
+use axum::http::StatusCode;
+use jiff::Timestamp;
+
+use super::not_allowed;
+use super::refusal::{no_parent, not_found, of_decision};
+use crate::api::json::Object;
+use crate::api::shape::service;
+use crate::api::{Answer, ApiError, Operation, Part};
+use crate::dataplane::DataPlane;
+use crate::events::NewEvent;
+use crate::intent::ConnectionState;
+use crate::model::{ConnectionView, Decision, Name, ResourceId};
+use crate::run::gateway::Gateway;
+
+impl<P: DataPlane> Gateway<P> {
+    pub(super) fn answer_connection(
+        &mut self,
+        id: &ResourceId,
+        name: &Name,
+        operation: &Operation,
+    ) -> Result<Answer, ApiError> {
+        if self.model.service_spec(id).is_none() {
+            return match operation {
+                Operation::Delete => Ok(Answer::empty(StatusCode::NO_CONTENT)),
+                _ => Err(no_parent(&id.to_string())),
+            };
+        }
+        let missing = || not_found(&format!("{id}/{}/{name}", Part::Connection.collection()));
+        let found = self.connection_of(id, name);
+        match operation {
+            Operation::Get(_) => Ok(Answer::ok(self.write_connection(&found.ok_or_else(missing)?))),
+            Operation::Put(body) => {
+                let connection = found.ok_or_else(missing)?;
+                let wish = service::read_connection(&Object::new(body))?;
+                self.decide_as_wished(&connection, &wish)?;
+                let connection = self.connection_of(id, name).ok_or_else(missing)?;
+                Ok(Answer::ok(self.write_connection(&connection)))
+            }
+            Operation::Delete => match found {
+                Some(connection) => {
+                    self.note_and_decide(&connection, Some(Decision::Remove), None, None)?;
+                    Ok(Answer::empty(StatusCode::OK))
+                }
+                None => Ok(Answer::empty(StatusCode::NO_CONTENT)),
+            },
+            Operation::Head | Operation::Tag(_) | Operation::Post(_) => Err(not_allowed()),
+        }
+    }
+
+    fn connection_of(&self, id: &ResourceId, name: &Name) -> Option<ConnectionView> {
+        let connections = self.model.service(id)?.connections;
+        connections.into_iter().find(|it| it.name.eq_ignore_ascii_case(name.as_str()))
+    }
+
+    fn write_connection(&self, view: &ConnectionView) -> serde_json::Value {
+        let etag = self.model.etag(&view.private_link_service).unwrap_or_default();
+        service::write_connection(view, &etag)
+    }
+
+    fn decide_as_wished(
+        &mut self,
+        connection: &ConnectionView,
+        wish: &service::StateRequest,
+    ) -> Result<(), ApiError> {
+        let decision = match wish.status {
+            Some(status) if status == connection.state => None,
+            None => None,
+            Some(ConnectionState::Approved) => Some(Decision::Approve),
+            Some(ConnectionState::Rejected) => Some(Decision::Reject),
+            Some(status @ (ConnectionState::Pending | ConnectionState::Disconnected)) => {
+                let message = format!(
+                    "a connection that is {:?} does not become {status:?}: it is approved, rejected or deleted",
+                    connection.state
+                );
+                return Err(ApiError::invalid("InvalidConnectionStateTransition", message));
+            }
+        };
+        self.note_and_decide(
+            connection,
+            decision,
+            wish.description.as_deref(),
+            wish.actions_required.as_deref(),
+        )
+    }
+
+    fn note_and_decide(
+        &mut self,
+        connection: &ConnectionView,
+        decision: Option<Decision>,
+        description: Option<&str>,
+        actions_required: Option<&str>,
+    ) -> Result<(), ApiError> {
+        let mut model = self.model.clone();
+        let mut events = vec![];
+        if let Some(decision) = decision {
+            // Clients send back the words of the state before.
+            let description = description.filter(|text| *text != connection.description);
+            events = model
+                .decide(connection.guid, decision, description, Timestamp::now())
+                .map_err(|error| of_decision(&error))?;
+        } else {
+            model.annotate(connection.guid, description, None).map_err(|error| of_decision(&error))?;
+        }
+        model.annotate(connection.guid, None, actions_required).map_err(|error| of_decision(&error))?;
+        let events: Vec<NewEvent> = events.into_iter().map(|event| self.event(event)).collect();
+        for event in &events {
+            tracing::info!(connection = %event.subject, "{}", event.kind);
+        }
+        self.take_over(model, events)
+    }
+}

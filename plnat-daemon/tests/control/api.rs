@@ -1,0 +1,12 @@
+//! The resource API over real HTTP, on the real gateway.
+
+#[path = "api/client.rs"]
+mod client;
+#[path = "api/doors.rs"]
+mod doors;
+#[path = "api/life.rs"]
+mod life;
+#[path = "api/rough.rs"]
+mod rough;
+#[path = "api/sdk.rs"]
+mod sdk;
