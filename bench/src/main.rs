@@ -18,9 +18,10 @@ mod topology;
 mod traffic;
 mod verify;
 
+use std::fs::File;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use crate::meter::Meter;
@@ -62,21 +63,41 @@ enum What {
     Control,
     /// The data path alone: a packet of an established session by number of sessions, both directions; the verifier's work
     Program,
+    /// All of these, one after the other
+    All,
     #[command(name = settings::KEEPER, hide = true)]
     PutBack { settings: Vec<String> },
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    if let What::PutBack { settings } = &options.what {
+        return settings::put_back(settings);
+    }
     let last = std::thread::available_parallelism().map_or(1, usize::from) - 1;
     let meter = Meter::new(options.cpu.unwrap_or(last));
-    let output = Output { json: options.json, save: options.save };
+    let (quick, output) = (options.quick, Output { json: options.json, save: options.save });
+    let _alone = alone()?;
     match options.what {
-        What::Packets { only } => packets::run(&meter, options.quick, &only, &output),
-        What::Sessions => sessions::run(&meter, options.quick, &output),
-        What::Memory => memory::run(&meter, options.quick, &output),
-        What::Control => control::run(&meter, options.quick, &output),
-        What::Program => program::run(&meter, options.quick, &output),
-        What::PutBack { settings } => settings::put_back(&settings),
+        What::Packets { only } => packets::run(&meter, quick, &only, &output),
+        What::Sessions => sessions::run(&meter, quick, &output),
+        What::Memory => memory::run(&meter, quick, &output),
+        What::Control => control::run(&meter, quick, &output),
+        What::Program => program::run(&meter, quick, &output),
+        What::All => {
+            packets::run(&meter, quick, &[], &output)?;
+            sessions::run(&meter, quick, &output)?;
+            program::run(&meter, quick, &output)?;
+            memory::run(&meter, quick, &output)?;
+            control::run(&meter, quick, &output)
+        }
+        What::PutBack { .. } => Ok(()),
     }
+}
+
+/// Makes sure that no other benchmark of this build runs: both would measure each other.
+fn alone() -> Result<File> {
+    let this = File::open("/proc/self/exe")?;
+    this.try_lock().context("another benchmark runs")?;
+    Ok(this)
 }

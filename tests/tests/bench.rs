@@ -1,42 +1,136 @@
-//! Bench ring: the benchmarks run and say what they must say. How fast it is, a loaded machine cannot tell; that no budget is
-//! exceeded, it can.
+//! Bench ring: the benchmarks run, verify what they measure, and leave the machine as it was. How fast it is, a loaded machine
+//! cannot tell; that no budget is exceeded, it can.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-fn bench(arguments: &[&str]) -> Output {
+/// Benchmarks do not run next to each other.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn program() -> Command {
     let binaries =
         std::env::var_os("PLNAT_BIN_DIR").expect("PLNAT_BIN_DIR is not set: run `cargo xtask test`");
-    let program = PathBuf::from(binaries).join("plnat-bench");
-    Command::new(&program)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+    Command::new(PathBuf::from(binaries).join("plnat-bench"))
+}
+
+fn bench(arguments: &[&str]) -> Output {
+    let mut program = program();
+    program.args(arguments).output().unwrap_or_else(|error| panic!("{program:?}: {error}"))
+}
+
+/// The report of a quick run that must succeed.
+fn report(arguments: &[&str]) -> Value {
+    let _turn = turn();
+    let output = bench(&[arguments, &["--quick", "--json"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// Settings of the machine that benchmarks change.
+fn settings() -> [String; 3] {
+    ["net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_buckets", "kernel/bpf_stats_enabled"]
+        .map(|name| std::fs::read_to_string(format!("/proc/sys/{name}")).unwrap())
+}
+
+fn wait(what: &str, mut ready: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !ready() {
+        assert!(Instant::now() < end, "{what}: not within 30 s");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
 fn the_program_is_measured_both_ways_and_stays_within_the_verifiers_budget() {
-    let output = bench(&["program", "--quick", "--json"]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}", output.status);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-
-    let packets: Vec<_> = report["figures"].as_array().unwrap().iter().map(|it| &it["packet"]).collect();
-    assert_eq!(packets, ["TCP to backend", "TCP to client", "UDP to backend", "UDP to client"]);
-    for figure in report["figures"].as_array().unwrap() {
-        let number = |key: &str| figure[key].as_f64().unwrap();
-        assert!(number("best") > 0.0 && number("median") >= number("best"), "{figure}");
-        assert!(number("base") < number("median"), "an empty program costs more: {figure}");
+    let report = report(&["program"]);
+    let figures = report["figures"].as_array().unwrap();
+    for packet in ["TCP to backend", "TCP to client", "UDP to backend", "UDP to client"] {
+        let sessions: Vec<f64> =
+            figures.iter().filter(|it| it["packet"] == packet).map(|it| number(&it["sessions"])).collect();
+        assert_eq!(sessions, [1.0, 1024.0], "{packet}");
+    }
+    for figure in figures {
+        let (whole, empty) = (number(&figure["with_program"]["median"]), number(&figure["empty"]["median"]));
+        assert!(empty > 0.0 && empty < whole, "an empty program costs more: {figure}");
     }
     let programs: Vec<_> = report["verifier"].as_array().unwrap().iter().map(|it| &it["program"]).collect();
     assert_eq!(programs, ["plnat", "plnat_sweep"]);
     for program in report["verifier"].as_array().unwrap() {
-        let number = |key: &str| program[key].as_u64().unwrap();
-        assert!((1..=number("budget")).contains(&number("instructions")), "{program}");
-        assert_eq!(number("budget"), 100_000);
+        assert!((1.0..=number(&program["budget"])).contains(&number(&program["instructions"])), "{program}");
+        assert_eq!(number(&program["budget"]), 100_000.0);
     }
+}
+
+#[test]
+fn every_target_does_its_work_before_its_packets_are_measured() {
+    let before = settings();
+    let report = report(&["packets"]);
+    assert_eq!(settings(), before);
+    let levels = report["levels"].as_array().unwrap();
+    assert_eq!(levels.len(), 3);
+    for target in levels.iter().flat_map(|level| level["targets"].as_array().unwrap()) {
+        assert_eq!(target["refused"], Value::Null, "{target}");
+        assert!(number(&target["nanoseconds"]["best"]) > 0.0, "{target}");
+        assert!(number(&target["of_nftables"]["median"]) > 0.0, "{target}");
+    }
+}
+
+#[test]
+fn every_packet_opens_a_session_of_its_own() {
+    let report = report(&["sessions"]);
+    let fillings = report["fillings"].as_array().unwrap();
+    assert_eq!(fillings.len(), 2, "UDP and TCP");
+    for figure in fillings.iter().flat_map(|it| it["targets"].as_array().unwrap()) {
+        assert!(figure["proof"]["Ok"].is_string(), "{figure}");
+        assert!(figure["steps"].as_array().unwrap().iter().all(|step| step["lost"] == 0), "{figure}");
+    }
+}
+
+#[test]
+fn the_kernel_says_how_much_it_keeps() {
+    let report = report(&["memory"]);
+    assert!(number(&report["plnat"]) > 128.0, "less than two cache lines a session: {report}");
+    assert!(number(&report["nftables"]) > 0.0);
+}
+
+#[test]
+fn decisions_configurations_and_sweeps_are_measured() {
+    let report = report(&["control"]);
+    assert!(number(&report["approve_to_first_packet"]["median"]) > 0.0);
+    assert_eq!(number(&report["load"]["endpoints"]), 10_000.0);
+    assert_eq!(number(&report["sweep"]["sessions"]), 131_072.0);
+}
+
+#[test]
+fn a_benchmark_that_is_killed_leaves_the_machine_as_it_was() {
+    let _turn = turn();
+    let before = settings();
+    let mut killed = program()
+        .args(["packets", "--only", "nftables"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(killed.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("verifying nftables")), "it did not begin");
+    assert_ne!(settings(), before, "it needs room for a million connections");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    wait("settings are put back", || settings() == before);
 }
 
 #[test]
