@@ -123,7 +123,10 @@ impl Picture {
 
 /// A round step that divides a range up to `top` into four to ten parts.
 fn step(top: f64) -> f64 {
-    let mut step = 10f64.powf((top.max(1.0) / 10.0).log10().floor());
+    if top < 1.0 {
+        return 1.0;
+    }
+    let mut step = 10f64.powf((top / 10.0).log10().floor());
     for factor in [1.0, 2.0, 2.5, 2.0].into_iter().cycle() {
         if top / step <= 8.0 {
             break;
