@@ -9,6 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 
+/// Directory for files of a run. Not `/tmp`: a checkout may lie there, and with it the object to be measured.
+pub(crate) const SCRATCH: &str = "/media";
+
 /// A network namespace with mounts of its own: what is mounted in it, nobody else sees.
 pub(crate) struct Namespace {
     net: File,
@@ -16,13 +19,13 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// An empty one, with an empty `/tmp`.
+    /// An empty one, with an empty [`SCRATCH`].
     pub(crate) fn new() -> Result<Self> {
         on_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
                 .context("a network namespace takes root")?;
             mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-            mount(Some("plnat-bench"), "/tmp", Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+            mount(Some("plnat-bench"), SCRATCH, Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
             let open = |what| File::open(format!("/proc/thread-self/ns/{what}"));
             let this = Self { net: open("net")?, mounts: open("mnt")? };
             // A kernel may give new namespaces a mask by which every packet is handed to another CPU.

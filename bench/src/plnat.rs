@@ -18,6 +18,7 @@ use plnat_daemon::intent::{
 use plnat_daemon::plan::{Ground, GroundInterface, NextHop, Planner, Records, apply, difference};
 use tracing::level_filters::LevelFilter;
 
+use crate::namespace::SCRATCH;
 use crate::topology::{BACKEND_PORT, BACKENDS, ENDPOINT, Lane, NAT_ADDRESSES, PORT, backend, nat, provider};
 
 /// Key of the service that [`intent`] makes.
@@ -68,7 +69,7 @@ pub(crate) fn capacity(sessions: u32) -> Capacity {
 pub(crate) fn options(capacity: Capacity) -> Options {
     Options {
         object: std::env::var_os("PLNAT_EBPF_OBJ").map(PathBuf::from),
-        bpffs: "/tmp/bpf".into(),
+        bpffs: std::path::Path::new(SCRATCH).join("bpf"),
         capacity,
         trace: LevelFilter::OFF,
         store: [1, 1],

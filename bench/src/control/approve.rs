@@ -18,6 +18,7 @@ use plnat_daemon::store::{FileStore, Identity};
 use tokio::sync::{oneshot, watch};
 
 use crate::figures::Spread;
+use crate::namespace::SCRATCH;
 use crate::plnat;
 use crate::report::progress;
 use crate::rig::Rig;
@@ -77,9 +78,9 @@ fn ask<T>(
 
 /// A gateway as plnatd starts it, in the lane's namespace, whose store is in memory.
 fn start(lane: &Lane, endpoints: u8) -> Result<Gateway<BpfPlane>> {
-    let file = std::path::PathBuf::from("/tmp/plnat.toml");
+    let file = std::path::Path::new(SCRATCH).join("plnat.toml");
     std::fs::write(&file, configuration(endpoints))?;
-    let store = FileStore::open("/tmp/store".as_ref(), Identity([1, 1]), 1_000)?;
+    let store = FileStore::open(&std::path::Path::new(SCRATCH).join("store"), Identity([1, 1]), 1_000)?;
     let bus = EventBus::new(Arc::new(store))?;
     let mut gateway = Gateway::new(Parts {
         plane: BpfPlane::open(&plnat::options(plnat::capacity(1 << 10)))?,
