@@ -48,9 +48,14 @@ pub struct Config {
 
 /// Reads and checks a file.
 pub fn load(path: &Path) -> Result<Config, Diagnostics> {
+    parse(&path.display().to_string(), &read(path)?)
+}
+
+/// Reads a file without checking what it says.
+pub fn read(path: &Path) -> Result<String, Diagnostics> {
     let name = path.display().to_string();
     match std::fs::read(path).map(String::from_utf8) {
-        Ok(Ok(text)) => parse(&name, &text),
+        Ok(Ok(text)) => Ok(text),
         Ok(Err(error)) => {
             let line =
                 error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&byte| byte == b'\n').count();

@@ -35,6 +35,7 @@ impl<P: DataPlane> Gateway<P> {
             Message::Api(call) => self.api(call),
             Message::Scrape(reply) => _ = reply.send(self.snapshot()),
             Message::Reload => _ = self.reload(),
+            Message::Written => self.reload_if_changed(),
             Message::Network(interfaces, hops) => self.see(interfaces, hops),
             Message::Probe(result) => self.observe(result),
             Message::Events => self.hear(),

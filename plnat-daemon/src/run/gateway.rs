@@ -79,6 +79,8 @@ pub struct Gateway<P> {
     pub(super) intent: Intent,
     pub(super) file: PathBuf,
     pub(super) config: Option<Config>,
+    /// What the file said when it was last taken over or refused.
+    text: Option<String>,
     pub(super) generation: u64,
     pub(super) loaded: Timestamp,
     pub(super) started: Timestamp,
@@ -133,6 +135,7 @@ impl<P: DataPlane> Gateway<P> {
             intent: Intent::default(),
             file,
             config: None,
+            text: None,
             generation: 0,
             loaded: now,
             started: now,
@@ -206,8 +209,20 @@ impl<P: DataPlane> Gateway<P> {
         result
     }
 
+    /// Reads the file again if it says something that was neither taken over nor refused yet. The comparison is made
+    /// here and not where the file is watched: a reload on request may have come in between.
+    pub(super) fn reload_if_changed(&mut self) {
+        if config::read(&self.file).is_ok_and(|text| self.text.as_ref() != Some(&text)) {
+            // A refusal is told by the reload itself.
+            let _ = self.reload();
+        }
+    }
+
     fn take_over_file(&mut self) -> Result<Vec<String>, ReloadError> {
-        let config = config::load(&self.file).map_err(ReloadError::Wrong)?;
+        self.text = None;
+        let text = config::read(&self.file).map_err(ReloadError::Wrong)?;
+        let config = config::parse(&self.file.display().to_string(), self.text.insert(text))
+            .map_err(ReloadError::Wrong)?;
         config.check(&self.model).map_err(ReloadError::Wrong)?;
         let mut model = self.model.clone();
         let outcome = model

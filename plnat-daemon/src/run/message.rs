@@ -15,8 +15,10 @@ pub enum Message {
     Api(api::Call),
     /// Prometheus asks.
     Scrape(Scrape),
-    /// The configuration file is to be read again, because of a signal or because it changed.
+    /// The configuration file is to be read again.
     Reload,
+    /// The configuration file was written, perhaps with what it said before.
+    Written,
     /// The machine's network looks like this now.
     Network(Vec<netlink::Interface>, Vec<netlink::NextHop>),
     /// A backend's health changed.

@@ -130,8 +130,7 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     let (probes, wanted_probes) = watch::channel(Arc::default());
     let (networks, wanted_networks) = watch::channel(Vec::new());
     let (messages, inbox) = mpsc::channel(QUEUE);
-    let file = args.config.clone();
-    let parts = Parts { plane, adopted, bus: bus.clone(), rows, model, file: file.clone(), probes, networks };
+    let parts = Parts { plane, adopted, bus: bus.clone(), rows, model, file: args.config.clone(), probes, networks };
     let mut gateway = Gateway::new(parts)?;
 
     let (mut kernel, changes, driver) = netlink::open().context("cannot ask the kernel for its network")?;
@@ -140,7 +139,7 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     let look = tasks::look(&mut kernel, &wanted_networks.borrow().clone()).await?;
     gateway.take_quietly(look);
     // Before the file is read for good.
-    let watch = tasks::FileWatch::new(file);
+    let watch = tasks::FileWatch::new(&args.config);
     if let Err(error) = gateway.reload() {
         bail!("the configuration is refused:\n{error}");
     }

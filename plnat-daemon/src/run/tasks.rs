@@ -1,7 +1,7 @@
 //! The tasks that turn what happens outside into messages. Each ends when the gateway's thread is gone.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
@@ -120,15 +120,13 @@ pub(super) async fn readable(fd: OwnedFd, to: mpsc::Sender<Message>) -> std::io:
 
 /// A watch on the directory of the configuration file, so that editors that replace the file are noticed too.
 pub(super) struct FileWatch {
-    path: PathBuf,
-    before: Option<Vec<u8>>,
     events: mpsc::Receiver<()>,
     _watcher: notify::RecommendedWatcher,
 }
 
 impl FileWatch {
     /// From now on no change is missed.
-    pub(super) fn new(path: PathBuf) -> notify::Result<Self> {
+    pub(super) fn new(path: &Path) -> notify::Result<Self> {
         let (sender, events) = mpsc::channel(16);
         let name = path.file_name().map(ToOwned::to_owned);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -142,23 +140,18 @@ impl FileWatch {
         })?;
         let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
         watcher.watch(directory, RecursiveMode::NonRecursive)?;
-        let before = std::fs::read(&path).ok();
-        Ok(Self { path, before, events, _watcher: watcher })
+        Ok(Self { events, _watcher: watcher })
     }
 
-    /// Reloads when the contents change.
+    /// Tells of every change, once it is over.
     pub(super) async fn forward(mut self, to: mpsc::Sender<Message>) {
         while self.events.recv().await.is_some() {
             let gather =
                 async { while let Ok(Some(())) = tokio::time::timeout(QUIET, self.events.recv()).await {} };
             // Whether silence came or patience went: there is a change to look at.
             let _ = tokio::time::timeout(PATIENCE, gather).await;
-            let now = std::fs::read(&self.path).ok();
-            if now.is_some() && now != self.before {
-                self.before = now;
-                if to.send(Message::Reload).await.is_err() {
-                    return;
-                }
+            if to.send(Message::Written).await.is_err() {
+                return;
             }
         }
     }
