@@ -45,8 +45,8 @@ fn kind(reason: Reason) -> Option<(u8, u8)> {
         Reason::NoRule => Some((3, 3)),
         // Fragmentation needed.
         Reason::TooBig => Some((3, 4)),
-        // Host unreachable.
-        Reason::NoBackend | Reason::NoNextHop | Reason::NoPort | Reason::TableFull => Some((3, 1)),
+        // Host unreachable. Not for a next hop that is just being resolved: the client tries again.
+        Reason::NoBackend | Reason::NoPort | Reason::TableFull => Some((3, 1)),
         _ => None,
     }
 }

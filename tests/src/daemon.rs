@@ -300,6 +300,10 @@ impl Drop for Gateway {
             let lines: Vec<_> = log.lines().collect();
             eprintln!("--- plnatd's last lines");
             lines[lines.len().saturating_sub(60)..].iter().for_each(|line| eprintln!("{line}"));
+            if self.daemon.is_some() {
+                let told = self.plnat(&["counters"]);
+                eprintln!("--- its counters\n{}{}", told.out, told.err);
+            }
         }
         if let Some(mut daemon) = self.daemon.take() {
             drop(daemon.kill());

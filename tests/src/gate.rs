@@ -119,7 +119,7 @@ fn refusal(reason: Reason, frame: &[u8], ours: MacBytes) -> Option<Vec<u8>> {
         Reason::Pending | Reason::Rejected | Reason::Disconnected => (3, 13),
         Reason::NoRule => (3, 3),
         Reason::TooBig => (3, 4),
-        Reason::NoBackend | Reason::NoNextHop | Reason::NoPort | Reason::TableFull => (3, 1),
+        Reason::NoBackend | Reason::NoPort | Reason::TableFull => (3, 1),
         _ => return None,
     };
     // Not about an ICMP error, and not where options push the first eight bytes away.

@@ -68,6 +68,8 @@ fn run_rings(workspace: &Workspace, rings: &[Ring], filter: &[String]) -> Result
         cargo.env(build::OBJECT, &object);
         cargo.env(bench::BENCH_OBJECT, build::bench_object(workspace));
         cargo.env("PLNAT_BIN_DIR", build::binary(workspace, Profile::Dev, ""));
+        // The stacks of a run-time's threads bury what a failed test says.
+        cargo.env("RUST_BACKTRACE", "0");
         cargo
     };
     command::run(cargo().arg("build").args(build::SELECTION).args(["--lib", "--bins", "--tests"]))?;

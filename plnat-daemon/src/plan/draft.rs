@@ -118,7 +118,9 @@ impl<'a> Sketch<'a> {
         let mut up = Vec::new();
         for member in members {
             let backend = self.backend(service, rule, member, wide)?;
-            if member.state == MemberState::Up && member.weight > 0 {
+            // A backend may answer probes before its next hop is known here.
+            let reached = self.way(service.network, member.address).is_some();
+            if member.state == MemberState::Up && member.weight > 0 && reached {
                 let identity = tables::identity(member.address);
                 up.push(maglev::Member { slot: backend, identity, weight: member.weight });
             }

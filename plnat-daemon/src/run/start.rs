@@ -130,7 +130,8 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     let (probes, wanted_probes) = watch::channel(Arc::default());
     let (networks, wanted_networks) = watch::channel(Vec::new());
     let (messages, inbox) = mpsc::channel(QUEUE);
-    let parts = Parts { plane, adopted, bus: bus.clone(), rows, model, file: args.config.clone(), probes, networks };
+    let parts =
+        Parts { plane, adopted, bus: bus.clone(), rows, model, file: args.config.clone(), probes, networks };
     let mut gateway = Gateway::new(parts)?;
 
     let (mut kernel, changes, driver) = netlink::open().context("cannot ask the kernel for its network")?;

@@ -136,6 +136,7 @@ fn a_backend_is_reached_over_a_link_of_its_own_network_or_not_at_all() {
         let backend = backend(&planner, &records, "https", 1);
         assert_eq!((backend.egress, backend.macs), (0, MacPair::default()));
         assert_eq!(backend.state, backend_state::UP);
+        assert!(records.tables.is_empty(), "no new session goes to it");
     }
 }
 

@@ -8,21 +8,28 @@ use std::time::Instant;
 use crate::dataplane::Capacity;
 use crate::intent::{ConnectionState, Distribution, Endpoint, Intent, Link, Member, MemberState};
 use crate::intent::{Protocol, Rule, Service};
-use crate::plan::{Ground, Planner, Records, apply, difference};
+use crate::plan::{Ground, GroundInterface, NextHop, Planner, Records, apply, difference};
+
+use plnat_common::net::Mac;
 
 use super::rig::SEED;
 
-fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity) {
+fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity, Ground) {
     let mut intent = Intent::default();
+    let mut ground = Ground::default();
     for id in 1..=2 {
+        let mac = Mac::from_octets([2, 0, 0, 0, 0, id as u8]);
+        let interface = GroundInterface { index: 10 + id, mac, mtu: 1500, up: true };
+        ground.interfaces.insert(format!("eth{id}"), interface);
         intent.links.push(Link { id, interface: format!("eth{id}"), network: id });
     }
     for number in 0..services {
-        let members = (0..2u32).map(|host| Member {
-            address: Ipv4Addr::from(0x0a00_0000 + number * 2 + host),
-            weight: 1,
-            state: MemberState::Up,
-        });
+        let addresses = [0, 1].map(|host| Ipv4Addr::from(0x0a00_0000 + number * 2 + host));
+        for address in addresses {
+            let mac = Mac::from_octets([2, 1, 0, 0, 0, 1]);
+            ground.next_hops.insert((2, address), NextHop { egress: 12, mac });
+        }
+        let members = addresses.map(|address| Member { address, weight: 1, state: MemberState::Up });
         let rule = Rule {
             key: "https".into(),
             protocol: Protocol::Tcp,
@@ -30,7 +37,7 @@ fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity) {
             backend_port: 443,
             distribution: Distribution::FiveTuple,
             idle_minutes: 4,
-            members: members.collect(),
+            members: members.to_vec(),
         };
         let mut nat = [None; 8];
         nat[0] = Some(Ipv4Addr::from(0x0b00_0000 + number));
@@ -55,13 +62,12 @@ fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity) {
         maglev_entries: services * 2 * 251,
         ..Capacity::default()
     };
-    (intent, capacity)
+    (intent, capacity, ground)
 }
 
 #[test]
 fn one_failed_backend_among_thousands_is_three_writes_and_one_new_table() {
-    let (mut intent, capacity) = large(2_000, 10);
-    let ground = Ground::default();
+    let (mut intent, capacity, ground) = large(2_000, 10);
     let mut planner = Planner::new(capacity);
     let mut installed = Records::default();
     let begin = Instant::now();

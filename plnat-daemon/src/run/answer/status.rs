@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use plnat_common::record::{Backend, backend_state};
+
 use super::resources::counts;
 use crate::control::ControlError;
 use crate::control::types::{CapacityUse, InterfaceStatus, Status};
@@ -10,12 +12,17 @@ use crate::intent::MemberState;
 use crate::metrics::{BackendHealth, ConnectionCount, MapUse, NatPorts, Snapshot};
 use crate::run::Gateway;
 
+/// Whether a backend takes new sessions: it answers probes, and its next hop is known.
+fn takes_sessions(backend: &Backend) -> bool {
+    backend.state == backend_state::UP && backend.egress != 0
+}
+
 impl<P: DataPlane> Gateway<P> {
     /// How the gateway is.
     pub(in crate::run) fn status(&mut self) -> Result<Status, ControlError> {
         let connections = self.connections();
-        let members: Vec<_> =
-            self.intent.services.iter().flat_map(|it| &it.rules).flat_map(|it| &it.members).collect();
+        let rules = self.intent.services.iter().flat_map(|it| &it.rules);
+        let members: usize = rules.map(|it| it.members.len()).sum();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -28,8 +35,8 @@ impl<P: DataPlane> Gateway<P> {
             services: self.intent.services.len() as u32,
             endpoints: connections.len() as u32,
             connections: counts(connections.iter().map(|it| it.state)),
-            backends_up: members.iter().filter(|it| it.state == MemberState::Up).count() as u32,
-            backends: members.len() as u32,
+            backends_up: self.installed.backends.values().filter(|it| takes_sessions(it)).count() as u32,
+            backends: members as u32,
             capacity: self.capacity_use(),
             problems: self.problems(),
             notes: self.notes(),
