@@ -21,6 +21,9 @@ pub trait Authority: Send + Sync {
     /// Whether the caller may do this to resources of the subscription.
     fn may(&self, action: Action, subscription: &Name) -> bool;
 
+    /// Whether the caller may do this to what belongs to no subscription.
+    fn may_everywhere(&self, action: Action) -> bool;
+
     /// The caller's name, for people.
     fn principal(&self) -> String;
 }
@@ -38,6 +41,11 @@ impl Caller {
     /// Whether the caller may do this to resources of the subscription.
     pub fn may(&self, action: Action, subscription: &Name) -> bool {
         self.0.may(action, subscription)
+    }
+
+    /// Whether the caller may do this to what belongs to no subscription.
+    pub fn may_everywhere(&self, action: Action) -> bool {
+        self.0.may_everywhere(action)
     }
 
     /// Whether the caller may change something in the subscription that providers and consumers have alike.
@@ -63,6 +71,10 @@ pub struct Everybody;
 
 impl Authority for Everybody {
     fn may(&self, _: Action, _: &Name) -> bool {
+        true
+    }
+
+    fn may_everywhere(&self, _: Action) -> bool {
         true
     }
 

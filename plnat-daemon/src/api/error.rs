@@ -1,6 +1,8 @@
 //! Refusals as Azure words them.
 
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 /// A refusal.
@@ -30,6 +32,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
+    /// A request that shows nobody who is known.
+    pub fn unauthenticated() -> Self {
+        let message = "the request shows nobody who is known";
+        Self::new(StatusCode::UNAUTHORIZED, "AuthenticationFailed", message)
+    }
+
     /// The same about a field or resource.
     pub fn at(mut self, target: impl Into<String>) -> Self {
         self.target = Some(target.into());
@@ -48,5 +56,12 @@ impl ApiError {
             inner["target"] = target.as_str().into();
         }
         inner
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let kind = HeaderValue::from_static("application/json; charset=utf-8");
+        (self.status, [(CONTENT_TYPE, kind)], self.body().to_string()).into_response()
     }
 }

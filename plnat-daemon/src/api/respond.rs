@@ -34,14 +34,11 @@ pub(super) async fn respond(
     let request = uuid::Uuid::new_v4();
     let answer = match extensions.get::<Caller>() {
         Some(caller) => answer(&calls, caller, &method, &uri, &headers, body).await,
-        None => {
-            let message = "the request shows nobody who is known";
-            Err(ApiError::new(StatusCode::UNAUTHORIZED, "AuthenticationFailed", message))
-        }
+        None => Err(ApiError::unauthenticated()),
     };
     let mut response = match answer {
         Ok(answer) => written(answer, &uri, &headers),
-        Err(error) => json(error.status, &error.body()),
+        Err(error) => error.into_response(),
     };
     if let Ok(id) = HeaderValue::from_str(&request.to_string()) {
         response.headers_mut().insert("x-ms-request-id", id);

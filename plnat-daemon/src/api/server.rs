@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router};
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use super::call::Call;
 use super::caller::{Caller, Everybody};
 use super::respond::respond;
+use crate::events::EventBus;
 
 /// Largest body of a request: a load balancer with some thousand backends fits.
 const MAX_BODY: usize = 1024 * 1024;
@@ -52,12 +54,13 @@ impl Api {
     }
 
     /// Serves until dropped.
-    pub async fn serve(self, calls: mpsc::Sender<Call>) -> io::Result<()> {
-        axum::serve(self.listener, router(calls).layer(Extension(Caller::new(Everybody)))).await
+    pub async fn serve(self, calls: mpsc::Sender<Call>, events: Arc<EventBus>) -> io::Result<()> {
+        axum::serve(self.listener, router(calls, events).layer(Extension(Caller::new(Everybody)))).await
     }
 }
 
 /// The API for callers that a layer around it has put into the request's extensions.
-pub fn router(calls: mpsc::Sender<Call>) -> Router {
-    Router::new().fallback(respond).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(calls)
+pub fn router(calls: mpsc::Sender<Call>, events: Arc<EventBus>) -> Router {
+    let resources = Router::new().fallback(respond).with_state(calls);
+    resources.merge(super::events::router(events)).layer(DefaultBodyLimit::max(MAX_BODY))
 }

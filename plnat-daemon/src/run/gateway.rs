@@ -508,12 +508,38 @@ impl<P: DataPlane> Gateway<P> {
                 (kind::CONFIGURATION_CHANGED, self.file.display().to_string())
             }
         };
-        self.news(kind, subject, data)
+        NewEvent { audience: self.audience(&event), ..self.news(kind, subject, data) }
+    }
+
+    /// Subscriptions whose readers may see an event.
+    fn audience(&self, event: &Event) -> Vec<String> {
+        let mut audience = match event {
+            Event::ConnectionRequested(it)
+            | Event::ConnectionApproved(it)
+            | Event::ConnectionRejected(it)
+            | Event::ConnectionDisconnected(it)
+            | Event::ConnectionDeleted(it)
+            | Event::PendingTraffic { connection: it, .. } => {
+                vec![it.provider_subscription.clone(), it.consumer_subscription.clone()]
+            }
+            Event::BackendHealthChanged { network, address, .. } => {
+                let uses = |it: &&crate::intent::Service| {
+                    let mut members = it.rules.iter().flat_map(|rule| &rule.members);
+                    it.network == *network && members.any(|member| member.address == *address)
+                };
+                let services = self.intent.services.iter().filter(uses);
+                services.filter_map(|it| self.model.subscription_of(&it.key)).collect()
+            }
+            Event::ConfigurationChanged { .. } => vec![],
+        };
+        audience.sort_unstable();
+        audience.dedup();
+        audience
     }
 
     /// An event of now.
     pub(super) fn news(&self, kind: &str, subject: String, data: serde_json::Value) -> NewEvent {
-        NewEvent { time: Timestamp::now(), kind: kind.to_owned(), subject, data }
+        NewEvent { time: Timestamp::now(), kind: kind.to_owned(), subject, data, audience: vec![] }
     }
 }
 

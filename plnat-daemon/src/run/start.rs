@@ -169,7 +169,7 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
         let (calls, called) = mpsc::channel(QUEUE);
         tracing::info!("resource API on http://{}, for whoever can reach it", api.address());
         tokio::spawn(tasks::forward(called, messages.clone(), Message::Api));
-        tokio::spawn(api.serve(calls))
+        tokio::spawn(api.serve(calls, bus.clone()))
     });
     let socket = control.path().display().to_string();
     let control = tokio::spawn(control.serve(calls, bus));

@@ -63,7 +63,7 @@ pub(crate) struct Rig {
     pub(crate) plane: MemoryPlane,
     pub(crate) faults: Faults,
     pub(crate) store_fails: Arc<AtomicBool>,
-    bus: Arc<EventBus>,
+    pub(crate) bus: Arc<EventBus>,
     directory: TempDir,
 }
 

@@ -77,6 +77,10 @@ impl Authority for Somebody {
         self.actions.contains(&action) && self.subscriptions.contains(subscription)
     }
 
+    fn may_everywhere(&self, _: Action) -> bool {
+        false
+    }
+
     fn principal(&self) -> String {
         "somebody".to_owned()
     }
@@ -137,7 +141,7 @@ impl Served {
         });
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let router = api::router(calls).layer(from_fn(identify));
+        let router = api::router(calls, rig.bus.clone()).layer(from_fn(identify));
         runtime.spawn(async move { axum::serve(listener, router).await });
         let plane = rig.plane.clone();
         let thread = std::thread::spawn(move || {
