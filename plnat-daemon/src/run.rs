@@ -13,6 +13,7 @@ mod rows;
 mod start;
 mod sweep;
 mod tasks;
+mod usage;
 
 pub use gateway::{Gateway, Parts, ReloadError};
 pub use ground::Grounds;

@@ -14,6 +14,7 @@ use super::ground::Grounds;
 use super::message::Message;
 use super::rows::{MODEL, SLOTS, Stored};
 use super::sweep::Sweeps;
+use super::usage::Usage;
 use crate::config::{self, Config, Diagnostics};
 use crate::dataplane::{DataPlane, PlaneError};
 use crate::events::{EventBus, EventError, NewEvent, kind};
@@ -92,6 +93,7 @@ pub struct Gateway<P> {
     /// Last words of each probe.
     pub(super) health_reasons: HashMap<ProbeTarget, String>,
     pub(super) sweeps: Sweeps,
+    pub(super) usage: Usage,
     stored_model: Stored,
     stored_slots: Stored,
     /// Index of the interface that the program is attached to, by name.
@@ -125,6 +127,7 @@ impl<P: DataPlane> Gateway<P> {
         let now = Timestamp::now();
         Ok(Self {
             sweeps: Sweeps::new(&plane),
+            usage: Usage::new(Instant::now()),
             plane,
             adopted,
             bus,
@@ -317,8 +320,13 @@ impl<P: DataPlane> Gateway<P> {
         if let Err(error) = self.sweeps.tick(&mut self.plane, now) {
             tracing::warn!("sweeping: {error}");
         }
+        self.look_at_ports(now);
         let retry = self.retry.map(|(at, _)| at);
-        retry.into_iter().chain([self.sweeps.due(), now + Duration::from_secs(1)]).min().unwrap_or(now)
+        retry
+            .into_iter()
+            .chain([self.sweeps.due(), self.usage.due(), now + Duration::from_secs(1)])
+            .min()
+            .unwrap_or(now)
     }
 
     /// Brings the data plane to what the model wants. What fails is tried again later; everything that revokes comes
