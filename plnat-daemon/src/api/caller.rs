@@ -64,21 +64,3 @@ impl fmt::Debug for Caller {
         write!(f, "Caller({})", self.principal())
     }
 }
-
-/// Whoever can reach the listener, on a machine where that is its operator.
-#[derive(Clone, Copy, Debug)]
-pub struct Everybody;
-
-impl Authority for Everybody {
-    fn may(&self, _: Action, _: &Name) -> bool {
-        true
-    }
-
-    fn may_everywhere(&self, _: Action) -> bool {
-        true
-    }
-
-    fn principal(&self) -> String {
-        "loopback".to_owned()
-    }
-}

@@ -1,8 +1,6 @@
 //! Refusals as Azure words them.
 
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 /// A refusal.
@@ -32,8 +30,8 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    /// A request that shows nobody who is known.
-    pub fn unauthenticated() -> Self {
+    /// Nobody who is known. It says no more, whatever was shown.
+    pub fn unauthorized() -> Self {
         let message = "the request shows nobody who is known";
         Self::new(StatusCode::UNAUTHORIZED, "AuthenticationFailed", message)
     }
@@ -56,12 +54,5 @@ impl ApiError {
             inner["target"] = target.as_str().into();
         }
         inner
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let kind = HeaderValue::from_static("application/json; charset=utf-8");
-        (self.status, [(CONTENT_TYPE, kind)], self.body().to_string()).into_response()
     }
 }

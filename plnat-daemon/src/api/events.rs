@@ -50,7 +50,7 @@ async fn show(
     headers: HeaderMap,
     query: Result<Query<Since>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let Some(Extension(caller)) = caller else { return Err(ApiError::unauthenticated()) };
+    let Some(Extension(caller)) = caller else { return Err(ApiError::unauthorized()) };
     let since = query.map_err(|error| ApiError::invalid("InvalidQuery", error.body_text()))?.0.since;
     let last = match headers.get("last-event-id") {
         None => since,

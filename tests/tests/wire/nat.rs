@@ -155,7 +155,9 @@ fn every_port_of_a_nat_address_carries_a_connection_and_a_second_address_the_fol
         let events = events.as_array().unwrap().iter().filter(|it| it["type"] == "service.nat_usage");
         events.map(|it| it["data"]["level"].as_u64().unwrap()).collect()
     };
-    wait("everybody is told that the ports are used up", || (levels(&world).last() == Some(&100)).then_some(()));
+    wait("everybody is told that the ports are used up", || {
+        (levels(&world).last() == Some(&100)).then_some(())
+    });
     let told = levels(&world);
     assert!(told.is_sorted() && told.len() <= 3, "{told:?}");
     assert!(world.gateway.problems().iter().any(|it| it.contains("100 % of its NAT ports")));

@@ -80,12 +80,13 @@ fn read(
     after: &str,
     enough: impl Fn(&[(String, Value)]) -> bool,
 ) -> Vec<(String, Value)> {
+    let token = served.token(caller);
     let mut stream = TcpStream::connect(served.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     write!(
         stream,
         "GET /events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: {after}\r\n\
-         x-test-caller: {caller}\r\n\r\n"
+         Authorization: Bearer {token}\r\n\r\n"
     )
     .unwrap();
     let (mut events, mut id) = (vec![], String::new());
