@@ -17,6 +17,7 @@ mod generate;
 mod output;
 mod place;
 mod resources;
+mod token;
 mod view;
 mod wait;
 

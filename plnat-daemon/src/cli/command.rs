@@ -7,14 +7,14 @@ use serde_json::json;
 
 use super::args::{
     Cli, Command, ConnectionCommand, CounterArgs, Decide, EndpointCommand, EventArgs, Output, Remove,
-    ServiceCommand, SessionArgs, WaitCommand, Which, WhoisArgs,
+    ServiceCommand, SessionArgs, TokenCommand, WaitCommand, Which, WhoisArgs,
 };
 use super::arm::Arm;
 use super::client::{Answer, Client, escape, refusal};
 use super::exit::Failure;
 use super::place::{At, Place};
 use super::resources::Resources;
-use super::{apply, connections, generate, place, view, wait};
+use super::{apply, connections, generate, place, token, view, wait};
 use crate::control::types::{ConnectionSelector, Decision, DecisionRequest, Session};
 
 /// Rows of a table that are printed together.
@@ -26,6 +26,7 @@ pub(super) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(&directory),
         Command::Context(command) => place::context(&command, cli.output),
+        Command::Token(TokenCommand::New(asked)) => token::new(&asked, cli.output),
         command => {
             let place = Place::of(cli.reach)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -80,7 +81,9 @@ impl Asking<'_> {
                 let answer = self.client().await?.post("/v1/reload", &json!({})).await?;
                 self.show(answer, view::reload).await
             }
-            Command::Completions { .. } | Command::Man { .. } | Command::Context(_) => Ok(()),
+            Command::Completions { .. } | Command::Man { .. } | Command::Context(_) | Command::Token(_) => {
+                Ok(())
+            }
         }
     }
 

@@ -97,7 +97,8 @@ impl Control {
         events: Arc<EventBus>,
     ) -> io::Result<()> {
         let (_alive, stop) = watch::channel(());
-        let router = routes::router(Door { calls, events, stop }).merge(resources::router(resources));
+        let resources = resources::router(resources, events.clone());
+        let router = routes::router(Door { calls, events, stop }).merge(resources);
         let _file = self.file;
         axum::serve(self.listener, router.into_make_service_with_connect_info::<Peer>()).await
     }
