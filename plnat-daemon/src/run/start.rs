@@ -180,7 +180,9 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     });
     let webhooks = tokio::spawn(webhooks::keep(receivers, bus.clone()));
     let socket = control.path().display().to_string();
-    let control = tokio::spawn(control.serve(calls, bus));
+    let (resources, asked) = mpsc::channel(QUEUE);
+    tokio::spawn(tasks::forward(asked, messages.clone(), Message::Api));
+    let control = tokio::spawn(control.serve(calls, resources, bus));
     drop(messages);
 
     let news = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "adopted": adopted });
