@@ -24,8 +24,8 @@ use crate::model::{Event, Model, ProbeTarget};
 use crate::netlink;
 use crate::plan::{self, PlanError, Planner, Records};
 use crate::probe;
-use crate::webhook::WebhookSpec;
 use crate::store::{Change, Row};
+use crate::webhook::WebhookSpec;
 
 /// How long after a failure the gateway tries again; doubled with every failure in a row.
 const RETRY: Duration = Duration::from_millis(500);

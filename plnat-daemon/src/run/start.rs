@@ -134,7 +134,8 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     let (webhooks, receivers) = watch::channel(Vec::new());
     let (access, admitted) = watch::channel(Arc::new(KeyKeeper::nobody()));
     let file = args.config.clone();
-    let parts = Parts { plane, adopted, bus: bus.clone(), rows, model, file, probes, networks, access, webhooks };
+    let parts =
+        Parts { plane, adopted, bus: bus.clone(), rows, model, file, probes, networks, access, webhooks };
     let mut gateway = Gateway::new(parts)?;
 
     let (mut kernel, changes, driver) = netlink::open().context("cannot ask the kernel for its network")?;

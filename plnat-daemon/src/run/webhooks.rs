@@ -87,7 +87,9 @@ async fn serve(spec: WebhookSpec, bus: Arc<EventBus>, mut stop: watch::Receiver<
             Ok(Err(error)) => {
                 let text = format!("{error:#}");
                 if text != said {
-                    tracing::error!("webhook {name}: {text}; nothing is sent, and nothing lost, until it is mended");
+                    tracing::error!(
+                        "webhook {name}: {text}; nothing is sent, and nothing lost, until it is mended"
+                    );
                     said = text;
                 }
             }
