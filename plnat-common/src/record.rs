@@ -10,6 +10,7 @@ mod port_block;
 mod rule;
 mod service;
 mod session;
+mod source;
 mod sweep;
 
 pub use address::{Address, AddressKey, address_kind};
@@ -22,4 +23,5 @@ pub use port_block::{FIRST_PORT, PORTS_PER_BLOCK, PortBlock, SUMMARY_WORDS, WORD
 pub use rule::{ANY_PORT, ANY_PROTOCOL, Rule, RuleKey, distribution};
 pub use service::{MAX_NAT_ADDRESSES, Service};
 pub use session::{CHOICES, CLAIMED, FREE, HOP_OVERFLOW, Line, LineKey, NO_PEER, WINDOW, tcp_state};
+pub use source::{SourceKey, in_prefix};
 pub use sweep::{SweepReport, SweepRequest, sweep_mode};

@@ -9,7 +9,7 @@ use crate::address::{self, Target};
 use crate::packet::Packet;
 use crate::rewrite::{self, Translation};
 use crate::session::{self, Found, Known};
-use crate::{Trip, backend, echo, endpoint, icmp_error, link, open, tcp};
+use crate::{Trip, backend, echo, endpoint, icmp_error, link, open, source, tcp};
 
 /// The exit of a sound packet: `Ok` for one that is sent on.
 #[inline(always)]
@@ -133,6 +133,7 @@ fn unknown(
     if spoofed(interface, packet) {
         return Err(Reason::Spoofed);
     }
+    source::admit(interface, packet.source)?;
     trip.answerable = true;
     admit(slot, endpoint, packet, trip)?;
     if packet.ttl() <= 1 {
@@ -166,6 +167,7 @@ fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Tri
             if spoofed(interface, packet) {
                 return Err(Reason::Spoofed);
             }
+            source::admit(interface, packet.source)?;
             trip.answerable = true;
             admit(slot, endpoint, packet, trip)?;
             Err(echo::reply(packet))

@@ -30,6 +30,7 @@ mod rule;
 mod secret;
 mod service;
 mod session;
+mod source;
 mod sweep;
 mod tcp;
 mod trace;

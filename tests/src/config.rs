@@ -97,6 +97,8 @@ pub struct Consumer {
     pub service: String,
     /// Whether the request is one that somebody else decides.
     pub manual: bool,
+    /// Addresses that clients may have; none: those of the network.
+    pub sources: Vec<String>,
 }
 
 /// The port of the web servers, at the endpoint and at the backends.
@@ -157,7 +159,7 @@ impl Backend {
 impl Consumer {
     /// A consumer whose endpoint is for `provider/service`.
     pub fn new(name: &str, service: &str) -> Self {
-        Self { name: name.into(), service: service.into(), manual: false }
+        Self { name: name.into(), service: service.into(), manual: false, sources: vec![] }
     }
 }
 
@@ -271,7 +273,7 @@ auto_approval = {audience}
 
 impl Display for Consumer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { name, service, manual } = self;
+        let Self { name, service, manual, sources } = self;
         write!(
             f,
             r#"
@@ -285,6 +287,7 @@ address_prefix = "10.0.1.0/24"
 [[link]]
 interface = "{name}0"
 network = "{name}"
+sources = {sources:?}
 [[private_endpoint]]
 name = "{name}"
 subscription = "{name}"

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, DevMap, HashMap, MapData, PerCpuArray};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{TestRun as _, Xdp};
@@ -14,7 +15,8 @@ use aya::{Ebpf, EbpfLoader, Pod, TestRunOptions};
 use plnat_common::net::{Mac, Scope};
 use plnat_common::reason::{BYTES_TO_BACKEND, BYTES_TO_CLIENT, COLUMNS, Reason, Verdict};
 use plnat_common::record::{
-    Address, AddressKey, Event, Interface, Line, PortBlock, SweepReport, SweepRequest, interface_flag,
+    Address, AddressKey, Event, Interface, Line, PortBlock, SourceKey, SweepReport, SweepRequest, in_prefix,
+    interface_flag,
 };
 
 use crate::frame::{Frame, MacBytes, Upper, verify};
@@ -112,6 +114,11 @@ fn ip(arguments: &str) -> Result<()> {
 /// MTU of the gate's interfaces.
 pub const MTU: u16 = 1500;
 
+fn source_key(side: Side, prefix: Ipv4Addr, length: u8) -> Key<Raw<SourceKey>> {
+    let key = SourceKey { scope: Scope::link(side.link()), address: prefix.into() };
+    Key::new(in_prefix(length), Raw(key))
+}
+
 /// The ICMP error that a dropped frame is answered with, if one is due.
 fn refusal(reason: Reason, frame: &[u8], ours: MacBytes) -> Option<Vec<u8>> {
     let kind = match reason {
@@ -189,6 +196,7 @@ impl Gate {
             let flags =
                 if side == Side::Provider { interface_flag::PROVIDER } else { interface_flag::CONSUMER };
             gate.interface(side, flags)?;
+            gate.source(side, Ipv4Addr::new(10, 0, 0, 0), 8)?;
         }
         Ok(gate)
     }
@@ -235,6 +243,22 @@ impl Gate {
     /// Writes an entry of `ADDRESSES`.
     pub fn address(&mut self, scope: Scope, address: Ipv4Addr, record: Address) -> Result<()> {
         self.insert("ADDRESSES", AddressKey { scope, address: address.into() }, record)
+    }
+
+    /// Lets the clients of a side's link have the addresses of a prefix.
+    pub fn source(&mut self, side: Side, prefix: Ipv4Addr, length: u8) -> Result<()> {
+        let key = source_key(side, prefix, length);
+        Ok(self.sources()?.insert(&key, 1, 0)?)
+    }
+
+    /// Takes that back.
+    pub fn no_source(&mut self, side: Side, prefix: Ipv4Addr, length: u8) -> Result<()> {
+        let key = source_key(side, prefix, length);
+        Ok(self.sources()?.remove(&key)?)
+    }
+
+    fn sources(&mut self) -> Result<LpmTrie<&mut MapData, Raw<SourceKey>, u32>> {
+        Ok(LpmTrie::try_from(self.ebpf.map_mut("SOURCES").context("no map SOURCES")?)?)
     }
 
     /// Reads a port block.

@@ -16,8 +16,13 @@ impl Model {
                 .links
                 .values()
                 .filter_map(|link| {
-                    let network = self.networks.get(&link.spec.network)?.id;
-                    Some(intent::Link { id: link.id, interface: link.spec.interface.clone(), network })
+                    let network = self.networks.get(&link.spec.network)?;
+                    Some(intent::Link {
+                        id: link.id,
+                        interface: link.spec.interface.clone(),
+                        network: network.id,
+                        sources: link.spec.sources(&network.spec),
+                    })
                 })
                 .collect(),
             services: self.services.values().filter_map(|service| self.service_intent(service)).collect(),

@@ -5,8 +5,8 @@ use std::path::Path;
 use aya::maps::{Array, Map, MapData};
 use plnat_common::net::{Ip4, Mac, Port, Scope, TCP};
 use plnat_common::record::{
-    Address, AddressKey, Backend, Endpoint, Interface, Rule, RuleKey, Service, address_kind, backend_state,
-    endpoint_state, interface_flag,
+    Address, AddressKey, Backend, Endpoint, Interface, Rule, RuleKey, Service, SourceKey, address_kind,
+    backend_state, endpoint_state, interface_flag,
 };
 use plnat_daemon::dataplane::bpf::{BpfPlane, Options};
 use plnat_daemon::dataplane::{Capacity, DataPlane, Session};
@@ -94,6 +94,7 @@ pub(crate) fn some_records(interface: u32) -> Records {
             address(Scope::network(2), [10, 9, 0, 99], address_kind::NAT, 1),
         ]
         .into(),
+        sources: [(SourceKey { scope: Scope::link(1), address: Ip4::from_octets([10, 0, 0, 0]) }, 16)].into(),
         endpoints: [(
             1,
             Endpoint { state: endpoint_state::PENDING, service: 1, link: 1, ..Endpoint::default() },
