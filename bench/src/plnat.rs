@@ -210,6 +210,7 @@ pub(crate) fn service(key: &str, nat: [Option<Ipv4Addr>; 8], members: &[u32]) ->
         backend_port: BACKEND_PORT,
         distribution: Distribution::FiveTuple,
         idle_minutes: IDLE_MINUTES,
+        tcp_reset: false,
         members: members.iter().map(member).collect(),
     };
     let rules = vec![rule("udp", Protocol::Udp), rule("tcp", Protocol::Tcp)];

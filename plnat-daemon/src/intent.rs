@@ -59,6 +59,8 @@ pub struct Rule {
     pub distribution: Distribution,
     /// Idle timeout in minutes, 1 to 127.
     pub idle_minutes: u8,
+    /// Whether both ends of a TCP session hear of its end by a RST.
+    pub tcp_reset: bool,
     /// Backends of the pool, healthy or not.
     pub members: Vec<Member>,
 }

@@ -79,12 +79,14 @@ pub struct Rule {
     pub backend_port: u16,
     /// `Default`, `SourceIP` or `SourceIPProtocol`.
     pub distribution: &'static str,
+    /// Whether both ends hear of a session's end.
+    pub tcp_reset: bool,
 }
 
 impl Rule {
     /// A rule that spreads by addresses and ports.
     pub const fn new(protocol: &'static str, frontend_port: u16, backend_port: u16) -> Self {
-        Self { protocol, frontend_port, backend_port, distribution: "Default" }
+        Self { protocol, frontend_port, backend_port, distribution: "Default", tcp_reset: false }
     }
 }
 
@@ -229,7 +231,7 @@ name = "{name}"
                 "[[load_balancer.probe]]\nname = \"{name}\"\nprotocol = \"Http\"\nport = {HTTP}\nrequest_path = \"/health\"\ninterval_in_seconds = 5\nprobe_threshold = 1"
             )?;
         }
-        for Rule { protocol, frontend_port, backend_port, distribution } in &self.rules {
+        for Rule { protocol, frontend_port, backend_port, distribution, tcp_reset } in &self.rules {
             write!(
                 f,
                 r#"[[load_balancer.rule]]
@@ -240,6 +242,7 @@ protocol = "{protocol}"
 frontend_port = {frontend_port}
 backend_port = {backend_port}
 load_distribution = "{distribution}"
+enable_tcp_reset = {tcp_reset}
 "#
             )?;
             if self.probe {

@@ -15,8 +15,8 @@ use aya::{Ebpf, EbpfLoader, Pod, TestRunOptions};
 use plnat_common::net::{Mac, Scope};
 use plnat_common::reason::{BYTES_TO_BACKEND, BYTES_TO_CLIENT, COLUMNS, Reason, Verdict};
 use plnat_common::record::{
-    Address, AddressKey, Event, Interface, Line, PortBlock, SourceKey, SweepReport, SweepRequest, in_prefix,
-    interface_flag,
+    Address, AddressKey, Event, Interface, Line, PortBlock, RESET_FRAME, SourceKey, SweepReport,
+    SweepRequest, in_prefix, interface_flag,
 };
 
 use crate::frame::{Frame, MacBytes, Upper, verify};
@@ -183,10 +183,13 @@ impl Gate {
             .override_global("LINES", &lines, true)
             .override_global("AYA_LOG_LEVEL", &trace, true)
             .load(&object()?)?;
-        for name in ["plnat", "plnat_sweep"] {
+        for name in ["plnat", "plnat_sweep", "plnat_reset"] {
             let program: &mut Xdp = ebpf.program_mut(name).context("no such program")?.try_into()?;
             program.load().with_context(|| format!("the verifier refused {name}"))?;
-            keep_dispatched(program)?;
+            // The third has no interface left, and is seldom run.
+            if name != "plnat_reset" {
+                keep_dispatched(program)?;
+            }
         }
         let mut gate = Self { ebpf, bench: None, interfaces, lines };
         for side in Side::ALL {
@@ -281,8 +284,17 @@ impl Gate {
     /// Runs the data path on a frame that came over `side`, and checks what must hold for every frame: its checksums
     /// were right if they were before, and exactly the rows of one link and at most one service moved.
     pub fn run(&mut self, side: Side, frame: &[u8]) -> Result<Outcome> {
+        self.run_program("plnat", Some(side), frame)
+    }
+
+    /// Runs the program that sends a RST that waits.
+    pub fn run_reset(&mut self) -> Result<Outcome> {
+        self.run_program("plnat_reset", None, &[0; RESET_FRAME])
+    }
+
+    fn run_program(&mut self, program: &str, side: Option<Side>, frame: &[u8]) -> Result<Outcome> {
         let before = self.counters()?;
-        let (action, out) = self.test_run("plnat", Some(self.ifindex(side)), frame, 1)?;
+        let (action, out) = self.test_run(program, side.map(|side| self.ifindex(side)), frame, 1)?;
         let after = self.counters()?;
         let mut moved = Vec::new();
         for ((row, old), (_, new)) in before.iter().zip(&after) {

@@ -55,6 +55,7 @@ impl Model {
             backend_port: rule.backend_port,
             distribution: rule.load_distribution,
             idle_minutes: u8::try_from(rule.idle_timeout_in_minutes).unwrap_or(u8::MAX >> 1),
+            tcp_reset: rule.enable_tcp_reset,
             members: self.members(load_balancer, rule),
         }
     }

@@ -134,7 +134,8 @@ impl<'a> Sketch<'a> {
                 Distribution::SourceIpProtocol => distribution::SOURCE_IP_PROTOCOL,
             },
             idle_minutes: rule.idle_minutes,
-            reserved: [0; 6],
+            tcp_reset: u8::from(rule.tcp_reset),
+            reserved: [0; 5],
         };
         self.draft.records.rules.insert(slot, record);
         let (protocol, port) = match rule.protocol {

@@ -117,6 +117,7 @@ pub(crate) fn writes(records: &Records) -> Vec<Write> {
     writes.extend(records.services.iter().map(|(&slot, record)| Write::Service(slot, Some(*record))));
     writes.extend(records.endpoints.iter().map(|(&slot, record)| Write::Endpoint(slot, Some(*record))));
     writes.extend(records.addresses.iter().map(|(&key, record)| Write::Address(key, Some(*record))));
+    writes.extend(records.sources.iter().map(|&prefix| Write::Source(prefix, true)));
     writes.extend(records.interfaces.iter().map(|(&index, record)| Write::Interface(index, Some(*record))));
     writes
 }
@@ -125,6 +126,7 @@ pub(crate) fn removals(records: &Records) -> Vec<Write> {
     let mut writes = Vec::new();
     writes.extend(records.interfaces.keys().map(|&index| Write::Interface(index, None)));
     writes.extend(records.addresses.keys().map(|&key| Write::Address(key, None)));
+    writes.extend(records.sources.iter().map(|&prefix| Write::Source(prefix, false)));
     writes.extend(records.endpoints.keys().map(|&slot| Write::Endpoint(slot, None)));
     writes.extend(records.services.keys().map(|&slot| Write::Service(slot, None)));
     writes.extend(records.rule_index.keys().map(|&key| Write::RuleIndex(key, None)));

@@ -73,7 +73,7 @@ const SERVICES: Room = Room::Set("services", |c| c.services);
 const RULES: Room = Room::Set("rules", |c| c.rules);
 
 /// All maps of the object that outlive the daemon.
-pub(super) const MAPS: [Shape; 17] = [
+pub(super) const MAPS: [Shape; 18] = [
     array("INTERFACES", size_of::<Interface>(), INTERFACES),
     // aya chooses the size of the value by what the kernel can do.
     Shape { name: "DEVICES", kind: MapType::DevMap, key: 4, value: 0, flags: 0, room: INTERFACES },
@@ -103,6 +103,7 @@ pub(super) const MAPS: [Shape; 17] = [
     array("MAGLEV", 4, Room::Set("maglev_entries", |c| c.maglev_entries)),
     mapped("PORT_BLOCKS", size_of::<PortBlock>(), Room::Set("port_blocks", |c| c.port_blocks)),
     mapped("SESSIONS", size_of::<Line>(), Room::Set("sessions", |c| all_lines(lines(c.sessions)))),
+    array("ACKNOWLEDGED", 4, Room::Set("sessions", |c| all_lines(lines(c.sessions)))),
     counters("LINK_COUNTERS", LINKS),
     counters("SERVICE_COUNTERS", SERVICES),
     array("PENDING_SEEN", 8, ENDPOINTS),

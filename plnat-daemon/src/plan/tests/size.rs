@@ -37,6 +37,7 @@ fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity, Ground) {
             backend_port: 443,
             distribution: Distribution::FiveTuple,
             idle_minutes: 4,
+            tcp_reset: false,
             members: members.to_vec(),
         };
         let mut nat = [None; 8];

@@ -80,6 +80,7 @@ fn rule(number: u16, genes: &mut Genes) -> Option<Rule> {
         backend_port: genes.one(&[80, 80, 443, 0]),
         distribution: genes.one(&[Distribution::FiveTuple, Distribution::SourceIp]),
         idle_minutes: genes.one(&[4, 30]),
+        tcp_reset: number == 1,
         members: (1..=3).filter_map(|host| member(host, genes)).collect(),
     };
     there.then_some(rule)
