@@ -10,6 +10,8 @@ mod crash;
 mod decisions;
 #[path = "wire/life.rs"]
 mod life;
+#[path = "wire/manners.rs"]
+mod manners;
 #[path = "wire/nat.rs"]
 mod nat;
 #[path = "wire/overlap.rs"]
