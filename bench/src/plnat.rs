@@ -193,7 +193,7 @@ pub(crate) fn intent(backends: u32) -> Intent {
 
 /// The gateway's interfaces.
 pub(crate) fn links() -> Vec<Link> {
-    let link = |id, interface, network| Link { id, interface, network };
+    let link = |id, interface, network| Link { id, interface, network, dns: None };
     let providers = (0..BACKENDS).map(|at| link(2 + at, provider(at), PROVIDER));
     std::iter::once(link(1, "consumer".into(), CONSUMER)).chain(providers).collect()
 }

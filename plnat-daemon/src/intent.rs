@@ -26,6 +26,17 @@ pub struct Link {
     pub interface: String,
     /// Durable network id, 1 or more.
     pub network: u32,
+    /// The DNS server that is reached over it.
+    pub dns: Option<Dns>,
+}
+
+/// The address of a link's DNS server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dns {
+    /// The address, in the consumer's network.
+    pub address: Ipv4Addr,
+    /// Queries a second in the long run, 1 or more.
+    pub queries_per_second: u32,
 }
 
 /// A private link service.

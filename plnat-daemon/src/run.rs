@@ -9,6 +9,7 @@ mod control;
 mod gateway;
 mod ground;
 mod message;
+mod names;
 mod rows;
 mod start;
 mod sweep;

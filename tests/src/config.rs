@@ -57,6 +57,8 @@ pub struct Service {
     pub probe: bool,
     /// Who is approved at once; everybody may ask.
     pub auto_approval: Vec<String>,
+    /// Names under which it is reached.
+    pub fqdns: Vec<String>,
 }
 
 /// A backend.
@@ -97,6 +99,8 @@ pub struct Consumer {
     pub service: String,
     /// Whether the request is one that somebody else decides.
     pub manual: bool,
+    /// Lines for its `[[link]]`.
+    pub link: String,
 }
 
 /// The port of the web servers, at the endpoint and at the backends.
@@ -143,6 +147,7 @@ impl Service {
             rules: vec![Rule::new("Tcp", HTTP, HTTP), Rule::new("Udp", UDP, UDP_BACKEND)],
             probe: true,
             auto_approval: vec!["*".into()],
+            fqdns: vec![],
         }
     }
 }
@@ -157,7 +162,7 @@ impl Backend {
 impl Consumer {
     /// A consumer whose endpoint is for `provider/service`.
     pub fn new(name: &str, service: &str) -> Self {
-        Self { name: name.into(), service: service.into(), manual: false }
+        Self { name: name.into(), service: service.into(), manual: false, link: String::new() }
     }
 }
 
@@ -257,7 +262,9 @@ load_balancer = "{name}"
 frontends = ["{name}"]
 visibility = "*"
 auto_approval = {audience}
-"#
+fqdns = {:?}
+"#,
+            self.fqdns
         )?;
         for address in &self.nat {
             writeln!(
@@ -271,7 +278,7 @@ auto_approval = {audience}
 
 impl Display for Consumer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { name, service, manual } = self;
+        let Self { name, service, manual, link } = self;
         write!(
             f,
             r#"
@@ -285,6 +292,7 @@ address_prefix = "10.0.1.0/24"
 [[link]]
 interface = "{name}0"
 network = "{name}"
+{link}
 [[private_endpoint]]
 name = "{name}"
 subscription = "{name}"

@@ -7,13 +7,16 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::args::{
-    Cli, Command, ConnectionCommand, CounterArgs, Decide, EventArgs, Look, Output, SessionArgs, Which,
-    WhoisArgs,
+    Cli, Command, ConnectionCommand, CounterArgs, Decide, DnsCommand, EventArgs, Export, Look, Output,
+    SessionArgs, Which, WhoisArgs,
 };
 use super::client::{Answer, Client, escape, refusal};
 use super::exit::Failure;
 use super::{generate, view};
-use crate::control::types::{ConnectionSelector, Decision, DecisionRequest, Session};
+use crate::control::Code;
+use crate::control::types::{
+    ConnectionSelector, Decision, DecisionRequest, ErrorDetail, NetworkNames, Session,
+};
 
 /// Rows of a table that are printed together.
 const PIECE: usize = 1_000;
@@ -52,6 +55,7 @@ impl Asking<'_> {
             Command::Connection(command) => self.connection(command).await,
             Command::Sessions(args) => self.sessions(args).await,
             Command::Nat => self.get("/v1/nat", &[], view::nat).await,
+            Command::Dns(DnsCommand::Export(args)) => self.export(args).await,
             Command::Whois(args) => self.whois(args).await,
             Command::Counters(args) => self.counters(args).await,
             Command::Events(args) => self.events(args).await,
@@ -84,6 +88,26 @@ impl Asking<'_> {
         let name = name.or_else(|| endpoint.clone()).unwrap_or_default();
         let path = format!("/v1/connections/{}", escape(&name));
         self.get(&path, &[("service", service), ("endpoint", endpoint)], view::connection).await
+    }
+
+    async fn export(&self, args: Export) -> Result<(), Failure> {
+        let Export { format, network } = args;
+        let all = network.is_none();
+        let body = self.client().await?.get("/v1/names", &[("network", network)]).await?.whole().await?;
+        if self.output == Output::Json {
+            return Ok(writeln!(io::stdout().lock(), "{}", String::from_utf8_lossy(&body))?);
+        }
+        let mut networks: Vec<NetworkNames> = parse(&body)?;
+        if all {
+            networks.retain(|it| !it.names.is_empty());
+        }
+        // The addresses of two networks in one file would be those of neither.
+        if networks.len() > 1 {
+            let message = format!("{} networks have names: choose one by --network", networks.len());
+            let candidates = networks.into_iter().map(|it| it.network).collect();
+            return Err(Failure::Refused(ErrorDetail { code: Code::Ambiguous, message, candidates }));
+        }
+        Ok(view::names(networks.pop().as_ref(), format)?)
     }
 
     async fn whois(&self, args: WhoisArgs) -> Result<(), Failure> {

@@ -1,11 +1,13 @@
 //! Answers as tables.
 
 mod events;
+mod names;
 mod resources;
 mod status;
 mod traffic;
 
 pub(super) use events::{EventStream, events};
+pub(super) use names::names;
 pub(super) use resources::{connection, connections, decided, endpoint, endpoints, service, services};
 pub(super) use status::{reload, status};
 pub(super) use traffic::{counters, nat, session_grid, session_row, whois};

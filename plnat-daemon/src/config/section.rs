@@ -170,6 +170,11 @@ impl<'a> Section<'a> {
         self.entries.get(key).map_or_else(|| self.span.clone(), |value| value.span())
     }
 
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// The text under a key, if that is what it is; nothing is said and the key stays unasked.
     pub(super) fn peek(&self, key: &str) -> Option<&'a str> {
         self.entries.get(key).and_then(|value| value.get_ref().as_str())

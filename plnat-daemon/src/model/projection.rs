@@ -17,7 +17,11 @@ impl Model {
                 .values()
                 .filter_map(|link| {
                     let network = self.networks.get(&link.spec.network)?.id;
-                    Some(intent::Link { id: link.id, interface: link.spec.interface.clone(), network })
+                    let dns = link.spec.dns.as_ref().map(|dns| intent::Dns {
+                        address: dns.address,
+                        queries_per_second: dns.queries_per_second,
+                    });
+                    Some(intent::Link { id: link.id, interface: link.spec.interface.clone(), network, dns })
                 })
                 .collect(),
             services: self.services.values().filter_map(|service| self.service_intent(service)).collect(),

@@ -16,6 +16,7 @@ use super::rows::{MODEL, SLOTS, Stored};
 use super::sweep::Sweeps;
 use crate::config::{self, Config, Diagnostics};
 use crate::dataplane::{DataPlane, PlaneError};
+use crate::dns;
 use crate::events::{EventBus, EventError, NewEvent, kind};
 use crate::intent::Intent;
 use crate::model::{Event, Model, ProbeTarget};
@@ -51,6 +52,8 @@ pub struct Parts<P> {
     pub probes: watch::Sender<probe::Targets>,
     /// What netlink has to resolve.
     pub networks: watch::Sender<Vec<netlink::Network>>,
+    /// What names are answered with.
+    pub dns: dns::Desk,
 }
 
 /// Why a configuration was not taken over; the running one stays.
@@ -102,6 +105,7 @@ pub struct Gateway<P> {
     probes: watch::Sender<probe::Targets>,
     probe_targets: HashMap<String, ProbeTarget>,
     networks: watch::Sender<Vec<netlink::Network>>,
+    pub(super) dns: dns::Desk,
 }
 
 impl<P: DataPlane> Gateway<P> {
@@ -110,7 +114,7 @@ impl<P: DataPlane> Gateway<P> {
     /// # Errors
     /// When the maps cannot be read, or the store's slots do not fit them.
     pub fn new(parts: Parts<P>) -> anyhow::Result<Self> {
-        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks } = parts;
+        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, dns } = parts;
         let (stored_model, stored_slots) = (Stored::of(MODEL, &rows), Stored::of(SLOTS, &rows));
         let installed = plane.installed()?;
         // New maps hold no session that would name a slot, so slots may be given out anew.
@@ -153,6 +157,7 @@ impl<P: DataPlane> Gateway<P> {
             probes,
             probe_targets: HashMap::new(),
             networks,
+            dns,
         })
     }
 
@@ -465,6 +470,7 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Tells the prober and netlink what is wanted of them, where it changed.
     fn publish(&mut self) {
+        self.publish_names();
         let networks = self.grounds.wanted(&self.intent);
         self.networks.send_if_modified(|current| {
             let differs = *current != networks;

@@ -20,6 +20,7 @@ use crate::config::{self, Config, PacketTrace};
 use crate::control::Control;
 use crate::dataplane::DataPlane as _;
 use crate::dataplane::bpf::{self, BpfPlane};
+use crate::dns;
 use crate::events::{EventBus, kind};
 use crate::log;
 use crate::metrics::MetricsServer;
@@ -130,8 +131,9 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     let (probes, wanted_probes) = watch::channel(Arc::default());
     let (networks, wanted_networks) = watch::channel(Vec::new());
     let (messages, inbox) = mpsc::channel(QUEUE);
-    let parts =
-        Parts { plane, adopted, bus: bus.clone(), rows, model, file: args.config.clone(), probes, networks };
+    let (dns, dns_server) = dns::server();
+    let (bus, file) = (bus.clone(), args.config.clone());
+    let parts = Parts { plane, adopted, bus: bus.clone(), rows, model, file, probes, networks, dns };
     let mut gateway = Gateway::new(parts)?;
 
     let (mut kernel, changes, driver) = netlink::open().context("cannot ask the kernel for its network")?;
@@ -146,6 +148,7 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     }
 
     let (probe_results, results) = mpsc::channel(QUEUE);
+    tokio::spawn(dns_server.run());
     tokio::spawn(Prober::new(wanted_probes, probe_results).run());
     tokio::spawn(tasks::forward(results, messages.clone(), Message::Probe));
     let (calls, called) = mpsc::channel(QUEUE);

@@ -36,7 +36,7 @@ pub(super) fn decode(genes: &[u8]) -> (Intent, Ground) {
     let mut intent = Intent::default();
     for (id, network) in (1..).zip(NETWORKS) {
         if genes.pick(5) > 0 {
-            intent.links.push(Link { id, interface: format!("eth{id}"), network });
+            intent.links.push(Link { id, interface: format!("eth{id}"), network, dns: None });
         }
     }
     let mut services: Vec<Service> = SERVICES.iter().filter_map(|key| service(key, &mut genes)).collect();
