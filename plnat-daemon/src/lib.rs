@@ -11,6 +11,7 @@ pub mod config;
 pub mod control;
 pub mod dataplane;
 pub mod dns;
+pub mod door;
 pub mod events;
 pub mod intent;
 pub mod limits;

@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::args::{
     Cli, Command, ConnectionCommand, CounterArgs, Decide, DnsCommand, EventArgs, Export, Look, Output,
-    SessionArgs, Which, WhoisArgs,
+    SessionArgs, TokenCommand, Which, WhoisArgs,
 };
 use super::client::{Answer, Client, escape, refusal};
 use super::exit::Failure;
-use super::{generate, view};
+use super::{generate, token, view};
 use crate::control::Code;
 use crate::control::types::{
     ConnectionSelector, Decision, DecisionRequest, ErrorDetail, NetworkNames, Session,
@@ -26,6 +26,7 @@ pub(super) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(&directory),
+        Command::Token(TokenCommand::New(asked)) => token::new(&asked, cli.output),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(Asking { socket: &cli.socket, output: cli.output }.run(command))
@@ -63,7 +64,7 @@ impl Asking<'_> {
                 let answer = self.client().await?.post("/v1/reload", &json!({})).await?;
                 self.show(answer, view::reload).await
             }
-            Command::Completions { .. } | Command::Man { .. } => Ok(()),
+            Command::Completions { .. } | Command::Man { .. } | Command::Token(_) => Ok(()),
         }
     }
 
