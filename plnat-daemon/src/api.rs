@@ -11,6 +11,7 @@ mod error;
 pub mod json;
 mod path;
 mod respond;
+mod routes;
 mod server;
 pub mod shape;
 
@@ -19,4 +20,5 @@ pub use caller::{Action, Authority, Caller};
 pub use error::ApiError;
 pub use path::{BadPath, Part, Target};
 pub use respond::Code;
+pub use routes::{Route, routes};
 pub use server::router;

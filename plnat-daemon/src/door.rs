@@ -33,13 +33,21 @@ pub struct Door {
     known: Rates<Name>,
     /// Those who were not let in, so that they fill neither the audit log nor the time of the others.
     strangers: Rates<AddressKey>,
+    header_bytes: usize,
     audit: AuditLog,
 }
 
 impl Door {
-    /// A door for those whom `access` says at the moment of each request, `rate` being that of each.
-    pub fn new(access: watch::Receiver<Arc<KeyKeeper>>, rate: Rate, audit: AuditLog) -> Self {
-        Self { access, known: Rates::new(rate, CALLERS), strangers: Rates::new(rate, CALLERS), audit }
+    /// A door for those whom `access` says at the moment of each request, `rate` being that of each, and `header_bytes` the
+    /// longest head of a request.
+    pub fn new(
+        access: watch::Receiver<Arc<KeyKeeper>>,
+        rate: Rate,
+        header_bytes: usize,
+        audit: AuditLog,
+    ) -> Self {
+        let (known, strangers) = (Rates::new(rate, CALLERS), Rates::new(rate, CALLERS));
+        Self { access, known, strangers, header_bytes, audit }
     }
 
     /// The router behind this door.
@@ -144,6 +152,11 @@ impl Visit {
 async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let visit = Visit::of(&request);
     let id = HeaderValue::from_str(&visit.id);
+    if head_bytes(&request) > door.header_bytes {
+        let message = format!("the request's head is longer than {} bytes", door.header_bytes);
+        let (status, code) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "RequestHeaderFieldsTooLarge");
+        return ApiError::new(status, code, message).into_response();
+    }
     let certificate = request.extensions().get::<Peer>().and_then(|peer| peer.certificate.clone());
     let mut response = match door.admit(request.headers(), certificate.as_deref()).await {
         Ok(caller) => door.known(caller, visit, request, next).await,
@@ -153,6 +166,13 @@ async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Re
         response.headers_mut().insert("x-ms-request-id", id);
     }
     response
+}
+
+/// About as long as it was written.
+fn head_bytes(request: &Request) -> usize {
+    let uri = request.uri();
+    let line = uri.path().len() + uri.query().map_or(0, str::len);
+    request.headers().iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + 4)
 }
 
 fn outcome(status: StatusCode) -> Outcome {

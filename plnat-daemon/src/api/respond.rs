@@ -67,6 +67,11 @@ async fn answer(
         }
         BadPath::Name(error) => ApiError::invalid("InvalidResourceName", error.to_string()),
     })?;
+    if !target.methods().contains(method) {
+        let allowed: Vec<&str> = target.methods().iter().map(Method::as_str).collect();
+        let message = format!("{method} cannot be done with it; {} can", allowed.join(", "));
+        return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message));
+    }
     let operation = operation(method, uri, body)?;
     let precondition = precondition(headers)?;
     let (reply, answer) = oneshot::channel();

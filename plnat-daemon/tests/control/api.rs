@@ -1,5 +1,7 @@
 //! The resource API over real HTTP, on the real gateway.
 
+#[path = "api/access.rs"]
+mod access;
 #[path = "api/client.rs"]
 mod client;
 #[path = "api/doors.rs"]
