@@ -3,6 +3,8 @@
 //! A request shows who it is of (401), then counts against its principal's rate (429), then is answered, and what was
 //! denied or may have changed something is recorded. Nothing of a stranger's request is read but its head.
 
+mod login;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +21,7 @@ use uuid::Uuid;
 
 use crate::api::{self, ApiError, Authority, Code};
 use crate::audit::{AuditEntry, AuditLog, Outcome};
-use crate::auth::{self, Caller, Credentials, KeyKeeper, Refusal};
+use crate::auth::{self, Caller, Credentials, KeyKeeper, Refusal, Scope};
 use crate::limits::{AddressKey, Rate, Rates, TooMany};
 use crate::model::Name;
 use crate::serve::Peer;
@@ -50,9 +52,10 @@ impl Door {
         Self { access, known, strangers, header_bytes, audit }
     }
 
-    /// The router behind this door.
-    pub fn around(self, router: Router) -> Router {
-        router.layer(from_fn_with_state(Arc::new(self), pass))
+    /// The router behind this door, which clients reach by `scheme`.
+    pub fn around(self, router: Router, scheme: &'static str) -> Router {
+        let door = Arc::new(self);
+        login::around(door.clone(), scheme, router.layer(from_fn_with_state(door, pass)))
     }
 
     async fn admit(&self, headers: &HeaderMap, certificate: Option<&[u8]>) -> Result<Caller, Refusal> {
@@ -209,6 +212,13 @@ impl Authority for Caller {
             api::Action::Consume => auth::Action::Consume,
         };
         Caller::may(self, action, subscription)
+    }
+
+    fn subscriptions(&self) -> Vec<Name> {
+        match self.scope() {
+            Scope::All => vec![],
+            Scope::Only(names) => names.iter().cloned().collect(),
+        }
     }
 
     fn principal(&self) -> String {

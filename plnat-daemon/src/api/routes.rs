@@ -16,6 +16,7 @@ pub struct Route {
 }
 
 const GET: &[Method] = &[Method::GET];
+const PUT: &[Method] = &[Method::PUT];
 const POST: &[Method] = &[Method::POST];
 const PART: &[Method] = &[Method::GET, Method::PUT, Method::DELETE];
 const GROUP: &[Method] = &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE];
@@ -28,6 +29,7 @@ impl Target {
             Self::Subscriptions
             | Self::Subscription(_)
             | Self::Groups(_)
+            | Self::Everything { .. }
             | Self::Resources { .. }
             | Self::Parts(..)
             | Self::AddressAvailability(_)
@@ -38,6 +40,7 @@ impl Target {
             Self::Part(_, Part::Frontend | Part::Rule | Part::Probe, _) => GET,
             Self::Part(_, Part::Subnet | Part::Pool | Part::Connection | Part::ZoneGroup, _) => PART,
             Self::RuleHealth(..) | Self::ServiceVisibility(_) => POST,
+            Self::Deployment(..) => PUT,
         }
     }
 }
@@ -53,6 +56,9 @@ pub fn routes() -> Vec<Route> {
         subscription.to_owned(),
         format!("{subscription}/resourceGroups"),
         group.clone(),
+        format!("{subscription}/resources"),
+        format!("{group}/resources"),
+        format!("{group}/providers/Microsoft.Resources/deployments/{{name}}"),
     ];
     for kind in Kind::ALL {
         let collection = kind.collection();
@@ -102,7 +108,7 @@ mod tests {
         let targets = table.iter().map(|route| Target::parse(&route.path.replace(['{', '}'], "")).unwrap());
         let kinds: BTreeSet<String> = targets.map(|target| shown(&target)).collect();
         // A variant that is added to `Target` has to be added to `methods`, and then here.
-        assert_eq!(kinds.len(), 13, "{kinds:?}");
+        assert_eq!(kinds.len(), 15, "{kinds:?}");
         let parts = table.iter().filter(|route| route.path.ends_with("{part}")).count();
         assert_eq!(parts, Part::ALL.len());
         let mut paths: Vec<&str> = table.iter().map(|route| route.path.as_str()).collect();

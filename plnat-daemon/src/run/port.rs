@@ -71,7 +71,7 @@ impl Port {
         let scheme = self.scheme();
         let Self { server, tls, audit, rate, header_bytes } = self;
         let door = Door::new(access.clone(), rate, header_bytes, audit.clone());
-        let router = door.around(api::router(calls, scheme));
+        let router = door.around(api::router(calls, scheme), scheme);
         tokio::select! {
             () = server.serve(router, stop) => {}
             () = keep_keys(access, tls.clone()) => {}

@@ -4,11 +4,11 @@
 mod access;
 #[path = "api/client.rs"]
 mod client;
+#[path = "api/clients.rs"]
+mod clients;
 #[path = "api/doors.rs"]
 mod doors;
 #[path = "api/life.rs"]
 mod life;
 #[path = "api/rough.rs"]
 mod rough;
-#[path = "api/sdk.rs"]
-mod sdk;

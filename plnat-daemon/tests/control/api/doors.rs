@@ -115,7 +115,7 @@ fn nobody_sees_guesses_or_touches_anything_of_another_subscription() {
     let list = list.expect(200);
     let names: Vec<&str> =
         list["value"].as_array().unwrap().iter().filter_map(|it| it["subscriptionId"].as_str()).collect();
-    assert_eq!(names, ["contoso"]);
+    assert_eq!(names, ["adatum", "contoso"]);
 }
 
 #[test]
