@@ -78,7 +78,7 @@ for status in Approved Rejected; do
         --connection-status $status --description "$status it is" > /dev/null
     is "$(state)" $status
 done
-as provider network private-link-service connection delete -g rg --service-name web -n "$connection" --yes > /dev/null
+as provider network private-link-service connection delete -g rg --service-name web -n "$connection" > /dev/null
 is "$(state)" Disconnected
 
 as contoso network private-endpoint delete -g rg -n shop
