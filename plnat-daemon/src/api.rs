@@ -8,6 +8,7 @@
 mod call;
 mod caller;
 mod error;
+mod events;
 pub mod json;
 mod path;
 mod respond;

@@ -204,14 +204,21 @@ fn broken() -> Response {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message).into_response()
 }
 
+fn known(action: api::Action) -> auth::Action {
+    match action {
+        api::Action::Read => auth::Action::Read,
+        api::Action::Provide => auth::Action::Provide,
+        api::Action::Consume => auth::Action::Consume,
+    }
+}
+
 impl Authority for Caller {
     fn may(&self, action: api::Action, subscription: &Name) -> bool {
-        let action = match action {
-            api::Action::Read => auth::Action::Read,
-            api::Action::Provide => auth::Action::Provide,
-            api::Action::Consume => auth::Action::Consume,
-        };
-        Caller::may(self, action, subscription)
+        Caller::may(self, known(action), subscription)
+    }
+
+    fn may_everywhere(&self, action: api::Action) -> bool {
+        Caller::may_everywhere(self, known(action))
     }
 
     fn subscriptions(&self) -> Vec<Name> {

@@ -14,6 +14,8 @@ mod rows;
 mod start;
 mod sweep;
 mod tasks;
+mod usage;
+mod webhooks;
 
 pub use gateway::{Gateway, Parts, ReloadError};
 pub use ground::Grounds;

@@ -192,6 +192,14 @@ fn the_table_of_reasons_is_the_programs() {
 }
 
 #[test]
+fn operations_names_every_kind_of_event() {
+    let text = document("docs/operations.md");
+    for kind in plnat_daemon::events::kind::ALL {
+        assert!(text.contains(&format!("`{kind}`")), "{kind}");
+    }
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     for name in [
         "README.md",

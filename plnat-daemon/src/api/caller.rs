@@ -24,6 +24,9 @@ pub trait Authority: Send + Sync {
     /// Subscriptions that are the caller's by name, whether there is anything in them or not.
     fn subscriptions(&self) -> Vec<Name>;
 
+    /// Whether the caller may do this to what belongs to no subscription.
+    fn may_everywhere(&self, action: Action) -> bool;
+
     /// The caller's name, for people.
     fn principal(&self) -> String;
 }
@@ -41,6 +44,11 @@ impl Caller {
     /// Whether the caller may do this to resources of the subscription.
     pub fn may(&self, action: Action, subscription: &Name) -> bool {
         self.0.may(action, subscription)
+    }
+
+    /// Whether the caller may do this to what belongs to no subscription.
+    pub fn may_everywhere(&self, action: Action) -> bool {
+        self.0.may_everywhere(action)
     }
 
     /// Whether the caller may change something in the subscription that providers and consumers have alike.

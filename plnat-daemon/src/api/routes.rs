@@ -3,6 +3,7 @@
 
 use axum::http::Method;
 
+use super::events;
 use super::path::{Part, Target};
 use crate::model::Kind;
 
@@ -39,7 +40,7 @@ impl Target {
             Self::Resource(_) => RESOURCE,
             Self::Part(_, Part::Frontend | Part::Rule | Part::Probe, _) => GET,
             Self::Part(_, Part::Subnet | Part::Pool | Part::Connection | Part::ZoneGroup, _) => PART,
-            Self::RuleHealth(..) | Self::ServiceVisibility(_) => POST,
+            Self::RuleHealth(..) | Self::ServiceVisibility(_) | Self::WhatIf => POST,
             Self::Deployment(..) => PUT,
         }
     }
@@ -52,6 +53,7 @@ pub fn routes() -> Vec<Route> {
     let both = [subscription, group.as_str()].map(|within| format!("{within}/providers/Microsoft.Network"));
     let [_, in_group] = &both;
     let mut paths: Vec<String> = vec![
+        "/plnat/whatIf".to_owned(),
         "/subscriptions".to_owned(),
         subscription.to_owned(),
         format!("{subscription}/resourceGroups"),
@@ -88,7 +90,9 @@ pub fn routes() -> Vec<Route> {
         let methods = Target::parse(&path.replace(['{', '}'], "")).map_or(&[][..], |it| it.methods());
         Route { path, methods }
     };
-    paths.into_iter().map(route).collect()
+    // Events have a handler of their own, since they are a stream.
+    let events = Route { path: events::PATH.to_owned(), methods: GET };
+    paths.into_iter().map(route).chain([events]).collect()
 }
 
 #[cfg(test)]
@@ -105,10 +109,11 @@ mod tests {
             let text = format!("{target:?}");
             text.split(['(', ' ']).next().unwrap_or_default().to_owned()
         };
-        let targets = table.iter().map(|route| Target::parse(&route.path.replace(['{', '}'], "")).unwrap());
+        let resources = table.iter().filter(|route| route.path != events::PATH);
+        let targets = resources.map(|route| Target::parse(&route.path.replace(['{', '}'], "")).unwrap());
         let kinds: BTreeSet<String> = targets.map(|target| shown(&target)).collect();
         // A variant that is added to `Target` has to be added to `methods`, and then here.
-        assert_eq!(kinds.len(), 15, "{kinds:?}");
+        assert_eq!(kinds.len(), 16, "{kinds:?}");
         let parts = table.iter().filter(|route| route.path.ends_with("{part}")).count();
         assert_eq!(parts, Part::ALL.len());
         let mut paths: Vec<&str> = table.iter().map(|route| route.path.as_str()).collect();

@@ -169,6 +169,12 @@ impl Model {
         self.services.values().map(|service| self.view_service(service)).collect()
     }
 
+    /// The subscription of a service, by [`ServiceView::key`].
+    pub fn subscription_of(&self, key: &str) -> Option<String> {
+        let service = self.services.values().find(|service| service.guid.to_string() == key)?;
+        Some(service.spec.id.subscription.to_string())
+    }
+
     /// One service.
     pub fn service(&self, id: &ResourceId) -> Option<ServiceView> {
         self.services.get(id).map(|service| self.view_service(service))

@@ -14,6 +14,7 @@ use super::ground::Grounds;
 use super::message::Message;
 use super::rows::{MODEL, SLOTS, Stored};
 use super::sweep::Sweeps;
+use super::usage::Usage;
 use crate::auth::{AccessError, KeyKeeper};
 use crate::config::{self, Config, Diagnostics};
 use crate::dataplane::{DataPlane, PlaneError};
@@ -24,6 +25,7 @@ use crate::netlink;
 use crate::plan::{self, PlanError, Planner, Records};
 use crate::probe;
 use crate::store::{Change, Row};
+use crate::webhook::WebhookSpec;
 
 /// How long after a failure the gateway tries again; doubled with every failure in a row.
 const RETRY: Duration = Duration::from_millis(500);
@@ -54,6 +56,8 @@ pub struct Parts<P> {
     pub networks: watch::Sender<Vec<netlink::Network>>,
     /// Who may call the API.
     pub access: watch::Sender<Arc<KeyKeeper>>,
+    /// Takes the receivers of events that the configuration names.
+    pub webhooks: watch::Sender<Vec<WebhookSpec>>,
 }
 
 /// Why a configuration was not taken over; the running one stays.
@@ -98,6 +102,7 @@ pub struct Gateway<P> {
     /// Last words of each probe.
     pub(super) health_reasons: HashMap<ProbeTarget, String>,
     pub(super) sweeps: Sweeps,
+    pub(super) usage: Usage,
     stored_model: Stored,
     stored_slots: Stored,
     /// Index of the interface that the program is attached to, by name.
@@ -108,6 +113,7 @@ pub struct Gateway<P> {
     probes: watch::Sender<probe::Targets>,
     probe_targets: HashMap<String, ProbeTarget>,
     networks: watch::Sender<Vec<netlink::Network>>,
+    webhooks: watch::Sender<Vec<WebhookSpec>>,
     access: watch::Sender<Arc<KeyKeeper>>,
 }
 
@@ -117,7 +123,7 @@ impl<P: DataPlane> Gateway<P> {
     /// # Errors
     /// When the maps cannot be read, or the store's slots do not fit them.
     pub fn new(parts: Parts<P>) -> anyhow::Result<Self> {
-        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, access } = parts;
+        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, access, webhooks } = parts;
         let (stored_model, stored_slots) = (Stored::of(MODEL, &rows), Stored::of(SLOTS, &rows));
         let installed = plane.installed()?;
         // New maps hold no session that would name a slot, so slots may be given out anew.
@@ -132,6 +138,7 @@ impl<P: DataPlane> Gateway<P> {
         let now = Timestamp::now();
         Ok(Self {
             sweeps: Sweeps::new(&plane),
+            usage: Usage::new(Instant::now()),
             plane,
             adopted,
             bus,
@@ -161,6 +168,7 @@ impl<P: DataPlane> Gateway<P> {
             probe_targets: HashMap::new(),
             networks,
             access,
+            webhooks,
         })
     }
 
@@ -243,6 +251,9 @@ impl<P: DataPlane> Gateway<P> {
         if self.config.as_ref().is_some_and(|running| running.access != config.access) {
             changes.push("access: principals and token issuers of the API are others".to_owned());
         }
+        if self.config.as_ref().is_some_and(|running| running.webhooks != config.webhooks) {
+            changes.push("webhook: receivers of events are others".to_owned());
+        }
         changes.extend(self.ignored_settings(&config));
         let events = outcome.events.into_iter().filter(|event| match event {
             Event::ConfigurationChanged { difference, .. } => !difference.is_empty(),
@@ -252,6 +263,13 @@ impl<P: DataPlane> Gateway<P> {
         self.model = model;
         // Sent even if it is the same: keys and certificates are looked at anew.
         self.access.send_replace(access);
+        self.webhooks.send_if_modified(|running| {
+            let other = *running != config.webhooks;
+            if other {
+                running.clone_from(&config.webhooks);
+            }
+            other
+        });
         self.sweeps.set_timeouts(config.gateway.half_open_timeout, config.gateway.transitory_timeout);
         if !changes.is_empty() || self.config.is_none() {
             self.generation += 1;
@@ -342,8 +360,13 @@ impl<P: DataPlane> Gateway<P> {
         if let Err(error) = self.sweeps.tick(&mut self.plane, now) {
             tracing::warn!("sweeping: {error}");
         }
+        self.look_at_ports(now);
         let retry = self.retry.map(|(at, _)| at);
-        retry.into_iter().chain([self.sweeps.due(), now + Duration::from_secs(1)]).min().unwrap_or(now)
+        retry
+            .into_iter()
+            .chain([self.sweeps.due(), self.usage.due(), now + Duration::from_secs(1)])
+            .min()
+            .unwrap_or(now)
     }
 
     /// Brings the data plane to what the model wants. What fails is tried again later; everything that revokes comes
@@ -533,12 +556,38 @@ impl<P: DataPlane> Gateway<P> {
                 (kind::CONFIGURATION_CHANGED, self.file.display().to_string())
             }
         };
-        self.news(kind, subject, data)
+        NewEvent { audience: self.audience(&event), ..self.news(kind, subject, data) }
+    }
+
+    /// Subscriptions whose readers may see an event.
+    fn audience(&self, event: &Event) -> Vec<String> {
+        let mut audience = match event {
+            Event::ConnectionRequested(it)
+            | Event::ConnectionApproved(it)
+            | Event::ConnectionRejected(it)
+            | Event::ConnectionDisconnected(it)
+            | Event::ConnectionDeleted(it)
+            | Event::PendingTraffic { connection: it, .. } => {
+                vec![it.provider_subscription.clone(), it.consumer_subscription.clone()]
+            }
+            Event::BackendHealthChanged { network, address, .. } => {
+                let uses = |it: &&crate::intent::Service| {
+                    let mut members = it.rules.iter().flat_map(|rule| &rule.members);
+                    it.network == *network && members.any(|member| member.address == *address)
+                };
+                let services = self.intent.services.iter().filter(uses);
+                services.filter_map(|it| self.model.subscription_of(&it.key)).collect()
+            }
+            Event::ConfigurationChanged { .. } => vec![],
+        };
+        audience.sort_unstable();
+        audience.dedup();
+        audience
     }
 
     /// An event of now.
     pub(super) fn news(&self, kind: &str, subject: String, data: serde_json::Value) -> NewEvent {
-        NewEvent { time: Timestamp::now(), kind: kind.to_owned(), subject, data }
+        NewEvent { time: Timestamp::now(), kind: kind.to_owned(), subject, data, audience: vec![] }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::audit::AuditLog;
 use crate::auth::KeyKeeper;
 use crate::config;
 use crate::door::Door;
+use crate::events::EventBus;
 use crate::limits::Rate;
 use crate::serve::Server;
 use crate::tls::{ServerIdentity, Tls};
@@ -65,13 +66,14 @@ impl Port {
     pub async fn serve(
         self,
         calls: mpsc::Sender<api::Call>,
+        events: Arc<EventBus>,
         access: watch::Receiver<Arc<KeyKeeper>>,
         stop: watch::Receiver<bool>,
     ) {
         let scheme = self.scheme();
         let Self { server, tls, audit, rate, header_bytes } = self;
         let door = Door::new(access.clone(), rate, header_bytes, audit.clone());
-        let router = door.around(api::router(calls, scheme), scheme);
+        let router = door.around(api::router(calls, events, scheme), scheme);
         tokio::select! {
             () = server.serve(router, stop) => {}
             () = keep_keys(access, tls.clone()) => {}

@@ -14,7 +14,7 @@ use super::gateway::{Gateway, Parts};
 use super::message::Message;
 use super::port::Port;
 use super::rows::{MODEL, Stored};
-use super::tasks;
+use super::{tasks, webhooks};
 use crate::auth::KeyKeeper;
 use crate::cli::daemon::DaemonArgs;
 use crate::config::{self, Config, PacketTrace};
@@ -131,9 +131,11 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     let (probes, wanted_probes) = watch::channel(Arc::default());
     let (networks, wanted_networks) = watch::channel(Vec::new());
     let (messages, inbox) = mpsc::channel(QUEUE);
+    let (webhooks, receivers) = watch::channel(Vec::new());
     let (access, admitted) = watch::channel(Arc::new(KeyKeeper::nobody()));
     let file = args.config.clone();
-    let parts = Parts { plane, adopted, bus: bus.clone(), rows, model, file, probes, networks, access };
+    let parts =
+        Parts { plane, adopted, bus: bus.clone(), rows, model, file, probes, networks, access, webhooks };
     let mut gateway = Gateway::new(parts)?;
 
     let (mut kernel, changes, driver) = netlink::open().context("cannot ask the kernel for its network")?;
@@ -175,10 +177,13 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
             tracing::warn!("there is no [[principal]]: the resource API lets nobody in");
         }
         tokio::spawn(tasks::forward(called, messages.clone(), Message::Api));
-        tokio::spawn(port.serve(calls, admitted, stopped))
+        tokio::spawn(port.serve(calls, bus.clone(), admitted, stopped))
     });
+    let webhooks = tokio::spawn(webhooks::keep(receivers, bus.clone()));
     let socket = control.path().display().to_string();
-    let control = tokio::spawn(control.serve(calls, bus));
+    let (resources, asked) = mpsc::channel(QUEUE);
+    tokio::spawn(tasks::forward(asked, messages.clone(), Message::Api));
+    let control = tokio::spawn(control.serve(calls, resources, bus));
     drop(messages);
 
     let news = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "adopted": adopted });
@@ -204,6 +209,8 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
         // Answers that are on their way get a moment; then the audit log is complete.
         let _ = port.await;
     }
+    // Their sender went with the gateway; they keep how far they got.
+    let _ = webhooks.await;
     match ended {
         Ok(ended) => ended.context("cannot start the gateway's thread")?,
         Err(_) => bail!("the gateway's thread ended by a fault; the data plane runs on. Please report"),

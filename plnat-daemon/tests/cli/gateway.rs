@@ -68,7 +68,9 @@ impl Gateway {
         let socket = control.path().to_owned();
         let (calls, asked) = mpsc::channel(16);
         let events = bus.clone();
-        let serving = tokio::spawn(async move { control.serve(calls, events).await.unwrap() });
+        // Nobody answers for the resource API here.
+        let (resources, _) = mpsc::channel(1);
+        let serving = tokio::spawn(async move { control.serve(calls, resources, events).await.unwrap() });
         let state = Arc::new(Mutex::new(State {
             connections: connections(),
             sessions: 3,
@@ -87,6 +89,7 @@ impl Gateway {
     /// Tells events with subjects 1, 2 and so on.
     pub(crate) fn tell(&self, count: usize) {
         let event = |n: usize| NewEvent {
+            audience: vec![],
             time: "2025-01-02T03:04:05Z".parse().unwrap(),
             kind: kind::CONNECTION_REQUESTED.into(),
             subject: format!("pe-{n}"),

@@ -8,6 +8,8 @@ mod client;
 mod clients;
 #[path = "api/doors.rs"]
 mod doors;
+#[path = "api/events.rs"]
+mod events;
 #[path = "api/life.rs"]
 mod life;
 #[path = "api/rough.rs"]

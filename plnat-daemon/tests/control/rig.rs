@@ -66,7 +66,7 @@ pub(crate) struct Rig {
     pub(crate) store_fails: Arc<AtomicBool>,
     /// Whom the configuration lets in.
     pub(crate) admitted: watch::Receiver<Arc<KeyKeeper>>,
-    bus: Arc<EventBus>,
+    pub(crate) bus: Arc<EventBus>,
     directory: TempDir,
 }
 
@@ -101,6 +101,7 @@ impl Rig {
             probes: watch::channel(Arc::default()).0,
             networks: watch::channel(Vec::new()).0,
             access,
+            webhooks: watch::channel(Vec::new()).0,
         })
         .unwrap();
         gateway.take_quietly(network(INTERFACES));

@@ -261,15 +261,19 @@ fn the_audit_log_says_who_did_or_tried_what_from_where_with_what_result() {
 #[test]
 fn the_next_page_is_at_the_address_by_which_the_client_came() {
     let token = Token::generate().unwrap();
-    let lines = "[[principal]]\nname = \"op\"\nsubscriptions = \"*\"\nroles = [\"operator\"]\n";
-    let lines = format!("{lines}tokens = [\"{}\"]\n", token.hash());
-    let (served, _) = exposed(Rig::new(), &lines, "[api.limits]\nburst = 2000");
+    let mut lines = format!(
+        "[[principal]]\nname = \"op\"\nsubscriptions = \"*\"\nroles = [\"operator\"]\ntokens = [\"{}\"]\n",
+        token.hash()
+    );
+    for at in 0..501 {
+        lines += &format!(
+            "[[network]]\nname = \"n\"\nsubscription = \"contoso\"\nresource_group = \"g{at:04}\"\n\
+             address_prefixes = [\"10.0.0.0/16\"]\n"
+        );
+    }
+    let (served, _) = exposed(Rig::new(), &lines, "");
     let bearer = format!("Bearer {}", token.reveal());
     let shown = [("Authorization", bearer.as_str())];
-    for at in 0..501 {
-        let path = format!("{MINE}/resourceGroups/g{at:04}");
-        assert_eq!(served.raw("PUT", &path, &shown, br#"{"location":"west"}"#).status, 201);
-    }
     let list = served.raw("GET", &format!("{MINE}/resourceGroups"), &shown, b"").expect(200);
     let next = list["nextLink"].as_str().unwrap();
     let path = next.strip_prefix(&format!("https://{}", served.address)).expect(next);

@@ -145,9 +145,10 @@ impl Served {
         let (stop, stopped) = watch::channel(false);
         let port = runtime.block_on(Port::open(&settings.api.unwrap())).unwrap();
         let address = port.address();
+        let bus = rig.bus.clone();
         let authority = Path::new(&directory).join("tls/ca.pem");
         let tls = (port.scheme() == "https").then(|| Arc::new(trusting(&authority, None)));
-        let port = runtime.spawn(port.serve(calls, admitted.unwrap_or(of_test), stopped));
+        let port = runtime.spawn(port.serve(calls, bus, admitted.unwrap_or(of_test), stopped));
         let plane = rig.plane.clone();
         let thread = std::thread::spawn(move || {
             let waiting = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -191,6 +192,11 @@ impl Served {
         let shown = token.as_ref().map(|token| ("Authorization", token.as_str()));
         let headers: Vec<_> = headers.iter().copied().chain(shown).collect();
         self.raw(method, path, &headers, body)
+    }
+
+    /// The token of somebody.
+    pub(super) fn token(&self, said: &str) -> String {
+        self.people.token(said)
     }
 
     /// A request with these headers.
