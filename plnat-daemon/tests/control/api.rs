@@ -1,7 +1,11 @@
 //! The resource API over real HTTP, on the real gateway.
 
+#[path = "api/access.rs"]
+mod access;
 #[path = "api/client.rs"]
 mod client;
+#[path = "api/clients.rs"]
+mod clients;
 #[path = "api/doors.rs"]
 mod doors;
 #[path = "api/events.rs"]
@@ -10,5 +14,3 @@ mod events;
 mod life;
 #[path = "api/rough.rs"]
 mod rough;
-#[path = "api/sdk.rs"]
-mod sdk;
