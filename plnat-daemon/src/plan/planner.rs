@@ -121,6 +121,11 @@ impl Planner {
         made
     }
 
+    /// Whether a plan of the same intent may be another one.
+    pub fn is_behind(&self, ground: &Arc<Ground>) -> bool {
+        !self.planned || self.woken || !Arc::ptr_eq(&self.state.ground, ground)
+    }
+
     /// Makes a draft the plan.
     pub fn keep(&mut self, draft: Draft) {
         if draft.released.any {
