@@ -10,6 +10,7 @@ pub mod daemon;
 mod exit;
 mod generate;
 mod output;
+mod token;
 mod view;
 
 pub use args::Cli;

@@ -24,3 +24,5 @@ mod shapes;
 mod truth;
 #[path = "wire/weather.rs"]
 mod weather;
+#[path = "wire/webhook.rs"]
+mod webhook;

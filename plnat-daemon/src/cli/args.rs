@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::exit;
+use crate::auth::Role;
 use crate::control::types::Protocol;
+use crate::model::Name;
 
 /// Show and control the private link gateway on this machine.
 ///
@@ -77,6 +79,9 @@ pub(super) enum Command {
     ///
     /// The whole new configuration is taken over, or none of it. Sessions of what did not change are untouched.
     Reload,
+    /// Make tokens for callers of the resource API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print completions for a shell
     #[command(after_help = "For bash: source <(plnat completions bash)")]
     Completions {
@@ -88,6 +93,36 @@ pub(super) enum Command {
         /// The directory; made if it is not there
         directory: PathBuf,
     },
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum TokenCommand {
+    /// Make a token and show it, once, with what to write into the configuration file
+    ///
+    /// The file holds only the token's hash, and no one can make the token of it: give the token to its principal now.
+    /// plnatd takes the file over when it is saved. Nothing is asked of the daemon here.
+    New(NewToken),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct NewToken {
+    /// Name of the principal, as the audit log will say it
+    pub(super) name: Name,
+    /// Subscription in which its roles hold; may be repeated
+    #[arg(long = "subscription", value_name = "NAME", required_unless_present = "everywhere")]
+    pub(super) subscriptions: Vec<Name>,
+    /// In every subscription
+    #[arg(long, conflicts_with = "subscriptions")]
+    pub(super) everywhere: bool,
+    /// What it may do there: provider, consumer, reader or operator; may be repeated
+    #[arg(long = "role", value_name = "ROLE", value_parser = role, required = true)]
+    pub(super) roles: Vec<Role>,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    let known = Role::WORDS.into_iter().find(|(word, _)| *word == text);
+    let words = Role::WORDS.map(|(word, _)| word).join(", ");
+    known.map(|(_, role)| role).ok_or_else(|| format!("the roles are {words}"))
 }
 
 #[derive(Subcommand, Debug)]

@@ -7,12 +7,12 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::args::{
-    Cli, Command, ConnectionCommand, CounterArgs, Decide, EventArgs, Look, Output, SessionArgs, Which,
-    WhoisArgs,
+    Cli, Command, ConnectionCommand, CounterArgs, Decide, EventArgs, Look, Output, SessionArgs, TokenCommand,
+    Which, WhoisArgs,
 };
 use super::client::{Answer, Client, escape, refusal};
 use super::exit::Failure;
-use super::{generate, view};
+use super::{generate, token, view};
 use crate::control::types::{ConnectionSelector, Decision, DecisionRequest, Session};
 
 /// Rows of a table that are printed together.
@@ -23,6 +23,7 @@ pub(super) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(&directory),
+        Command::Token(TokenCommand::New(asked)) => token::new(&asked, cli.output),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(Asking { socket: &cli.socket, output: cli.output }.run(command))
@@ -59,7 +60,7 @@ impl Asking<'_> {
                 let answer = self.client().await?.post("/v1/reload", &json!({})).await?;
                 self.show(answer, view::reload).await
             }
-            Command::Completions { .. } | Command::Man { .. } => Ok(()),
+            Command::Completions { .. } | Command::Man { .. } | Command::Token(_) => Ok(()),
         }
     }
 

@@ -72,6 +72,13 @@ impl Snapshot {
             [(labels("in_use"), nat.in_use as f64), (labels("resting"), nat.resting as f64)]
         });
         to.gauges("nat_ports", "Ports of a NAT address towards a backend that are not free", None, ports)?;
+        let usage = self.nat_usage.iter();
+        to.gauges(
+            "service_nat_usage",
+            "NAT ports that are not free, towards the backend where it is most",
+            Some(Unit::Other("ratio".into())),
+            usage.map(|(service, percent)| (vec![("service", service.clone())], f64::from(*percent) / 100.0)),
+        )?;
         let backends = self.backends.iter().map(|backend| {
             let (service, rule) = (backend.service.clone(), backend.rule.clone());
             let labels = vec![("service", service), ("rule", rule), ("backend", backend.backend.to_string())];

@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub sessions: u64,
     /// Ports by NAT address, protocol and backend.
     pub nat: Vec<NatPorts>,
+    /// Percent of NAT ports taken towards the backend where it is most, by service.
+    pub nat_usage: Vec<(String, u8)>,
     /// Backends by service and rule.
     pub backends: Vec<BackendHealth>,
     /// Connections by service and state.

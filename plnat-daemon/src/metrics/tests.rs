@@ -21,6 +21,7 @@ fn snapshot() -> Snapshot {
         links: vec![("contoso".into(), row)],
         services: vec![("we\"b\\\n".into(), row)],
         sessions: 5,
+        nat_usage: vec![("web".into(), 95)],
         nat: vec![NatPorts {
             service: service(),
             address: Ipv4Addr::new(10, 1, 0, 4),
@@ -53,6 +54,7 @@ fn every_figure_has_its_line() {
         r#"plnat_link_bytes_total{link="contoso",direction="to_backend"} 700"#,
         r#"plnat_link_bytes_total{link="contoso",direction="to_client"} 0"#,
         r#"plnat_nat_ports{service="web",address="10.1.0.4",protocol="tcp",backend="10.2.0.4:80",state="in_use"} 3.0"#,
+        r#"plnat_service_nat_usage_ratio{service="web"} 0.95"#,
         r#"plnat_backend_healthy{service="web",rule="http",backend="10.2.0.4"} 1.0"#,
         r#"plnat_connections{service="web",state="pending"} 4.0"#,
         r#"plnat_map_used{map="sessions"} 5.0"#,

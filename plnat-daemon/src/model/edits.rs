@@ -65,6 +65,15 @@ impl Edits {
         }
     }
 
+    /// Settles everything, as if nothing were known of what stands on what.
+    #[cfg(test)]
+    pub(super) fn everything(mut self, old: &Model) -> Self {
+        let known: BTreeSet<ResourceId> = self.wanted.ids().chain(&self.gone).cloned().collect();
+        old.ids().filter(|id| !known.contains(*id)).for_each(|id| self.again(old, id));
+        self.links.get_or_insert_with(|| old.links.values().map(|link| link.spec.clone()).collect());
+        self
+    }
+
     /// Adds what stands on something that becomes another.
     fn widen(&mut self, old: &Model) {
         let known: BTreeSet<ResourceId> = self.wanted.ids().chain(&self.gone).cloned().collect();

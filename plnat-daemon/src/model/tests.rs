@@ -9,6 +9,7 @@ mod refusals;
 mod requests;
 mod rows;
 mod views;
+mod whole;
 
 use std::net::Ipv4Addr;
 

@@ -169,6 +169,13 @@ impl Model {
         self.services.values().map(|service| self.view_service(service)).collect()
     }
 
+    /// The subscription of a service, by [`ServiceView::key`].
+    pub fn subscription_of(&self, key: &str) -> Option<String> {
+        let guid: Uuid = key.parse().ok()?;
+        let service = self.services.values().find(|service| service.guid == guid)?;
+        Some(service.spec.id.subscription.to_string())
+    }
+
     /// One service.
     pub fn service(&self, id: &ResourceId) -> Option<ServiceView> {
         self.services.get(id).map(|service| self.view_service(service))

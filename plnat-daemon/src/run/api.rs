@@ -82,6 +82,7 @@ impl<P: DataPlane> Gateway<P> {
             let mut news = self.event(event);
             if let (true, Some(subject)) = (changed, &subject) {
                 news.subject.clone_from(subject);
+                news.audience = request.target().map(|id| id.subscription.to_string()).into_iter().collect();
             }
             news
         };

@@ -133,7 +133,7 @@ pub(super) fn internal(error: &dyn std::error::Error) -> ControlError {
 
 fn refused(error: &ReloadError) -> ControlError {
     let code = match error {
-        ReloadError::Wrong(_) | ReloadError::NoRoom(_) => Code::Refused,
+        ReloadError::Wrong(_) | ReloadError::NoRoom(_) | ReloadError::Access(_) => Code::Refused,
         ReloadError::Failed(_) => Code::Internal,
     };
     ControlError::new(code, error.to_string())

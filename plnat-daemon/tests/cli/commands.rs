@@ -235,6 +235,44 @@ async fn a_reload_without_a_difference_says_so() {
 }
 
 #[tokio::test]
+async fn a_token_is_made_without_a_daemon_and_what_is_shown_lets_its_bearer_in() {
+    use plnat_daemon::auth::{Authenticator, Credentials, Role};
+    let gateway = Gateway::start().await;
+    let made = gateway
+        .plnat(&[
+            "token",
+            "new",
+            "shop",
+            "--subscription",
+            "contoso",
+            "--role",
+            "consumer",
+            "--role",
+            "reader",
+        ])
+        .await;
+    let shown = out(&made);
+    assert!(made.status.success(), "{shown}{}", err(&made));
+    let token = shown.lines().find(|line| line.starts_with("plnat_")).unwrap();
+    let (before, file) = shown.split_at(shown.find("[[principal]]").unwrap());
+    assert!(before.contains(token) && !file.contains(token));
+    let config = plnat_daemon::config::parse("x", file).unwrap();
+    let people = Authenticator::new(config.access.principals, vec![]).unwrap();
+    let caller =
+        people.authenticate(Credentials::Bearer(token), "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
+    assert_eq!(caller.principal().as_str(), "shop");
+    assert_eq!(caller.roles(), &[Role::Consumer, Role::Reader].into());
+
+    let made =
+        gateway.plnat(&["token", "new", "op", "--everywhere", "--role", "operator", "-o", "json"]).await;
+    let shown: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert!(shown["token"].as_str().unwrap().starts_with("plnat_") && shown["principal"] == "op");
+    check(&gateway, "token new x --role operator", 2, &["--subscription"]).await;
+    check(&gateway, "token new x --everywhere --role king", 2, &["the roles are provider, consumer"]).await;
+    check(&gateway, "token new a/b --everywhere --role reader", 2, &["a/b"]).await;
+}
+
+#[tokio::test]
 async fn completions_and_manual_pages_are_made_without_a_daemon() {
     let gateway = Gateway::start().await;
     gateway.serving.abort();

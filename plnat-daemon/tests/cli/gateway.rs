@@ -87,6 +87,7 @@ impl Gateway {
     /// Tells events with subjects 1, 2 and so on.
     pub(crate) fn tell(&self, count: usize) {
         let event = |n: usize| NewEvent {
+            audience: vec![],
             time: "2025-01-02T03:04:05Z".parse().unwrap(),
             kind: kind::CONNECTION_REQUESTED.into(),
             subject: format!("pe-{n}"),

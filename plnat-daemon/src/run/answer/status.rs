@@ -97,6 +97,11 @@ impl<P: DataPlane> Gateway<P> {
                 .iter()
                 .filter_map(|it| Some(format!("service {}: {}", it.name, it.no_traffic.as_ref()?))),
         );
+        problems.extend(services.iter().filter_map(|it| {
+            let (level, fullest) = self.usage.alarming(&it.key)?;
+            let (name, towards) = (&it.name, fullest.describe());
+            Some(format!("service {name}: {level} % of its NAT ports {towards} are taken; add a NAT address"))
+        }));
         let unresolved = self.installed.backends.iter().filter(|(_, it)| it.state != 0 && it.egress == 0);
         let mut addresses: Vec<std::net::Ipv4Addr> = unresolved.map(|(_, it)| it.address.into()).collect();
         addresses.sort_unstable();
@@ -141,6 +146,7 @@ impl<P: DataPlane> Gateway<P> {
             services: self.service_rows().unwrap_or_default(),
             sessions: self.sweeps.live,
             nat,
+            nat_usage: self.usage.percents().map(|(key, it)| (labels.of(key), it)).collect(),
             backends,
             connections: connections
                 .into_iter()
