@@ -12,6 +12,7 @@ mod book;
 mod check;
 mod claims;
 mod connection;
+mod consumers;
 mod declaration;
 mod difference;
 mod durable;
@@ -63,7 +64,7 @@ pub use network::{LinkSpec, NetworkSpec, Policies, SubnetSpec};
 pub use refusal::{Path, Refusal, Refusals, Step, Subject, Why, nearest};
 pub use request::{Precondition, Request, RequestError};
 pub use resource::{BadId, Kind, Reference, ResourceId};
-pub use service::{Audience, NatSpec, ServiceSpec};
+pub use service::{Audience, Consumers, NatSpec, ServiceSpec};
 pub use view::{BackendView, ConnectionView, DnsConfig, EndpointView, FrontendView, NatView, ServiceView};
 pub use zone::{ZoneConfig, ZoneGroup};
 
@@ -202,6 +203,9 @@ impl Model {
         description: Option<&str>,
         now: Timestamp,
     ) -> Result<Vec<Event>, DecisionError> {
+        if decision == Decision::Approve {
+            self.limit_approvals(connection).map_err(DecisionError::Illegal)?;
+        }
         let endpoint = self.endpoint_mut(connection)?;
         let connection = &mut endpoint.connection;
         let after = decision.after(connection.state).map_err(DecisionError::Illegal)?;

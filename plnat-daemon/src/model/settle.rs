@@ -76,6 +76,7 @@ pub(super) fn settle(
         settling.put_endpoint(subject, spec);
     }
     settling.put_groups();
+    settling.reconcile();
     settling.finish()
 }
 
@@ -323,8 +324,29 @@ impl Settling<'_> {
             Some(Request::PutEndpoint { approves, .. }) => *approves,
             _ => *consumer == service.spec.id.subscription,
         };
-        let approved = (!spec.manual && may_approve) || service.spec.auto_approval.has(consumer);
+        let wished = (!spec.manual && may_approve) || service.spec.auto_approval.has(consumer);
+        let full = service.spec.consumers.limits.get(consumer).copied().filter(|limit| {
+            let Settling { old, edits, out, .. } = &*self;
+            // Those that were and stay, and those that are new.
+            let stay = old.live_connections(service.guid).filter(|it| {
+                it.connection.state == ConnectionState::Approved
+                    && it.spec.id.subscription == *consumer
+                    && !edits.gone.contains(&it.spec.id)
+            });
+            let new = out.next.live_connections(service.guid).filter(|it| {
+                it.connection.state == ConnectionState::Approved
+                    && it.spec.id.subscription == *consumer
+                    && old.endpoint_of(it.connection.guid).is_none()
+            });
+            stay.count() + new.count() >= *limit as usize
+        });
+        let approved = wished && full.is_none();
         let state = if approved { ConnectionState::Approved } else { ConnectionState::Pending };
+        let description = match full {
+            Some(limit) if wished => format!("Waits: the limit of {limit} connections is reached"),
+            _ if approved => "Auto-approved".to_owned(),
+            _ => spec.request_message.clone(),
+        };
         Connection {
             guid: (self.guid)(),
             link_identifier: self.out.next.fresh_link_identifier(),
@@ -332,7 +354,7 @@ impl Settling<'_> {
             service_guid: service.guid,
             alias: service.alias.clone(),
             state,
-            description: if approved { "Auto-approved".to_owned() } else { spec.request_message.clone() },
+            description,
             actions_required: "None".to_owned(),
             requested: self.now,
             since: self.now,
@@ -348,6 +370,18 @@ impl Settling<'_> {
         self.out.events.push(Event::ConnectionRequested(event.clone()));
         self.out.events.extend(approved.then_some(Event::ConnectionApproved(event)));
         self.out.next.put_endpoint(Arc::new(endpoint));
+    }
+
+    /// Where a service's lists changed and it wants its connections to follow.
+    fn reconcile(&mut self) {
+        for spec in &self.edits.wanted.services {
+            let lists = |spec: &ServiceSpec| (spec.consumers.clone(), spec.auto_approval.clone());
+            let Some(old) = self.old.services.get(&spec.id) else { continue };
+            if spec.consumers.reconcile && lists(&old.spec) != lists(spec) {
+                let events = self.out.next.reconcile(old.guid, spec, self.now);
+                self.out.events.extend(events);
+            }
+        }
     }
 
     fn finish(self) -> Settled {
