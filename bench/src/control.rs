@@ -2,6 +2,7 @@
 //! sweep to free what has ended.
 
 mod approve;
+mod large;
 mod load;
 mod sweep;
 
@@ -27,6 +28,7 @@ struct Report {
     approve_to_first_packet: Spread,
     load: load::Figures,
     sweep: sweep::Figures,
+    large: large::Figures,
 }
 
 /// Measures and gives the results.
@@ -37,7 +39,9 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
     let approve_to_first_packet = approve::measure(&mut rig, if quick { 5 } else { 21 })?;
     let sweep = sweep::measure(&mut rig, bits)?;
     let load = load::measure(&mut rig, if quick { 10_000 } else { 100_000 })?;
-    let report = Report { benchmark: "control", conditions, approve_to_first_packet, load, sweep };
+    let (services, endpoints) = if quick { (1_000, 10_000) } else { (10_000, 100_000) };
+    let large = large::measure(&mut rig, services, endpoints)?;
+    let report = Report { benchmark: "control", conditions, approve_to_first_packet, load, sweep, large };
     output.give(&Results { verb: "control", report: &report, table: text(&report), pictures: Vec::new() })
 }
 
@@ -49,5 +53,6 @@ fn text(report: &Report) -> String {
     ]];
     rows.extend(report.load.rows());
     rows.extend(report.sweep.rows());
+    rows.extend(report.large.rows());
     format!("### control\n\n{}.\n\n{}", report.conditions.line(), table(&["what", "time"], &rows))
 }

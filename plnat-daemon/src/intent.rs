@@ -3,6 +3,7 @@
 //! The model makes an [`Intent`]; the planner turns it into records. Neither knows the other.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use plnat_common::record::MAX_NAT_ADDRESSES;
@@ -16,6 +17,24 @@ pub struct Intent {
     pub services: Vec<Service>,
     /// Endpoints with the state of their connection.
     pub endpoints: Vec<Endpoint>,
+}
+
+/// What is other than before. Identities that are not named here stay what they were.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Delta {
+    /// All links, where one of them is another.
+    pub links: Option<Vec<Link>>,
+    /// Services by key; none: it is gone.
+    pub services: Vec<(String, Option<Arc<Service>>)>,
+    /// Endpoints by key; none: it is gone.
+    pub endpoints: Vec<(String, Option<Arc<Endpoint>>)>,
+}
+
+impl Delta {
+    /// True when nothing is other than before.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_none() && self.services.is_empty() && self.endpoints.is_empty()
+    }
 }
 
 /// An interface that belongs to a network.

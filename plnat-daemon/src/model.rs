@@ -12,9 +12,11 @@ mod book;
 mod check;
 mod claims;
 mod connection;
+mod consumers;
 mod declaration;
 mod difference;
 mod durable;
+mod edits;
 mod endpoint;
 mod etag;
 mod event;
@@ -33,11 +35,13 @@ mod request;
 mod resource;
 mod service;
 mod settle;
+mod tables;
 mod view;
 mod zone;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -62,28 +66,29 @@ pub use network::{LinkDns, LinkSpec, NetworkSpec, Policies, SubnetSpec};
 pub use refusal::{Path, Refusal, Refusals, Step, Subject, Why, nearest};
 pub use request::{Precondition, Request, RequestError};
 pub use resource::{BadId, Kind, Reference, ResourceId};
-pub use service::{Audience, NatSpec, ServiceSpec};
+pub use service::{Audience, Consumers, NatSpec, ServiceSpec};
 pub use view::{BackendView, ConnectionView, DnsConfig, EndpointView, FrontendView, NatView, ServiceView};
 pub use zone::{ZoneConfig, ZoneGroup};
 
+use edits::Edits;
 use endpoint::Endpoint;
 use load_balancer::LoadBalancer;
 use network::{Link, Network};
 use service::Service;
-use settle::Wish;
+use tables::{Health, Indexes, Table};
 
 /// All resources with what they were given for life: GUIDs, ids, addresses, places, decisions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Model {
-    networks: BTreeMap<ResourceId, Network>,
-    links: BTreeMap<String, Link>,
-    load_balancers: BTreeMap<ResourceId, LoadBalancer>,
-    services: BTreeMap<ResourceId, Service>,
-    endpoints: BTreeMap<ResourceId, Endpoint>,
-    groups: BTreeMap<GroupId, Group>,
+    networks: Table<ResourceId, Network>,
+    links: Table<String, Link>,
+    load_balancers: Table<ResourceId, LoadBalancer>,
+    services: Table<ResourceId, Service>,
+    endpoints: Table<ResourceId, Endpoint>,
+    groups: Table<GroupId, Group>,
     last_link_identifier: u32,
-    /// All that is probed, with the verdict if there is one.
-    health: BTreeMap<ProbeTarget, Option<bool>>,
+    health: Health,
+    indexes: Indexes,
 }
 
 /// What a declaration did.
@@ -126,12 +131,8 @@ impl Model {
         now: Timestamp,
         guid: &mut dyn FnMut() -> Uuid,
     ) -> settle::Settled {
+        let mut settled = settle::settle(self, &Edits::of_file(self, file), None, now, guid);
         let named: BTreeSet<&ResourceId> = file.ids().collect();
-        let mut wanted = file.clone();
-        let mut made = self.owned_by(Owner::Api);
-        made.remove(|id| named.contains(id));
-        wanted.append(made);
-        let mut settled = settle::settle(self, &Wish { wanted: &wanted, request: None }, now, guid);
         for id in named {
             if self.meta(id).is_some_and(|meta| meta.owner == Owner::Api) {
                 let subject = Subject::Resource { id: id.clone(), occurrence: 0 };
@@ -146,13 +147,6 @@ impl Model {
     pub fn declaration(&self) -> Declaration {
         let mut all = self.owned_by(Owner::File);
         all.links = self.links.values().map(|it| it.spec.clone()).collect();
-        all
-    }
-
-    /// All resources as specifications.
-    fn everything(&self) -> Declaration {
-        let mut all = self.declaration();
-        all.append(self.owned_by(Owner::Api));
         all
     }
 
@@ -211,8 +205,10 @@ impl Model {
         description: Option<&str>,
         now: Timestamp,
     ) -> Result<Vec<Event>, DecisionError> {
-        let found = self.endpoints.values_mut().find(|endpoint| endpoint.connection.guid == connection);
-        let Some(endpoint) = found else { return Err(DecisionError::NotFound { connection }) };
+        if decision == Decision::Approve {
+            self.limit_approvals(connection).map_err(DecisionError::Illegal)?;
+        }
+        let endpoint = self.endpoint_mut(connection)?;
         let connection = &mut endpoint.connection;
         let after = decision.after(connection.state).map_err(DecisionError::Illegal)?;
         let same = after == connection.state;
@@ -241,9 +237,7 @@ impl Model {
         description: Option<&str>,
         actions_required: Option<&str>,
     ) -> Result<(), DecisionError> {
-        let found = self.endpoints.values_mut().find(|endpoint| endpoint.connection.guid == connection);
-        let Some(endpoint) = found else { return Err(DecisionError::NotFound { connection }) };
-        let connection = &mut endpoint.connection;
+        let connection = &mut self.endpoint_mut(connection)?.connection;
         if let Some(description) = description {
             connection.description = description.to_owned();
         }
@@ -256,20 +250,26 @@ impl Model {
     /// Takes the data plane's word that a client tried the endpoint with this key (of the [`crate::intent`]). An
     /// event while its connection is Pending.
     pub fn observe_pending_traffic(&self, endpoint: &str, client: Ipv4Addr, now: Timestamp) -> Option<Event> {
-        let endpoint = self.endpoints.values().find(|it| it.key() == endpoint)?;
+        let endpoint = self.endpoint_of(endpoint.parse().ok()?)?;
         let pending = endpoint.connection.state == crate::intent::ConnectionState::Pending;
         pending.then(|| Event::PendingTraffic { connection: ConnectionEvent::of(endpoint, now), client })
     }
 
     fn endpoint_of(&self, connection: Uuid) -> Option<&Endpoint> {
-        self.endpoints.values().find(|endpoint| endpoint.connection.guid == connection)
+        self.endpoints.get(self.indexes.connections.get(&connection)?).map(|endpoint| &**endpoint)
+    }
+
+    /// No index depends on what a decision changes.
+    fn endpoint_mut(&mut self, connection: Uuid) -> Result<&mut Endpoint, DecisionError> {
+        let id = self.indexes.connections.get(&connection);
+        let found = id.and_then(|id| self.endpoints.get_mut(id));
+        found.map(Arc::make_mut).ok_or(DecisionError::NotFound { connection })
     }
 
     /// Endpoints whose connection to the service the provider still has.
     fn live_connections(&self, service: Uuid) -> impl Iterator<Item = &Endpoint> {
-        self.endpoints.values().filter(move |endpoint| {
-            endpoint.connection.service_guid == service && endpoint.connection.is_live()
-        })
+        let connected = self.indexes.connected.of(&service).filter_map(|id| self.endpoints.get(id));
+        connected.map(|endpoint| &**endpoint).filter(|endpoint| endpoint.connection.is_live())
     }
 }
 

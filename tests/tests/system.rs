@@ -4,6 +4,8 @@
 mod commands;
 #[path = "system/data_plane.rs"]
 mod data_plane;
+#[path = "system/kills.rs"]
+mod kills;
 #[path = "system/metrics.rs"]
 mod metrics;
 #[path = "system/rights.rs"]

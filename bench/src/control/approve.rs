@@ -68,7 +68,7 @@ fn approve(gateway: &mut Gateway<BpfPlane>, number: u8) -> Result<()> {
     Ok(())
 }
 
-fn ask<T>(
+pub(super) fn ask<T>(
     gateway: &mut Gateway<BpfPlane>,
     call: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> Call,
 ) -> Result<T> {

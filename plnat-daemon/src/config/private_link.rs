@@ -11,8 +11,8 @@ use super::load_balancer::resolve;
 use super::network::read_head;
 use super::resolve::{Names, subnet};
 use super::section::{Section, kind};
-use super::value::{Complaint, address, name, text, truth};
-use crate::model::{Audience, EndpointSpec, Kind, Name, NatSpec, ServiceRef, ServiceSpec};
+use super::value::{Complaint, address, name, number, text, truth};
+use crate::model::{Audience, Consumers, EndpointSpec, Kind, Name, NatSpec, ServiceRef, ServiceSpec};
 
 pub(super) fn read_service(section: &Section<'_>, names: &Names, gateway: &Gateway) -> Option<ServiceSpec> {
     let head = read_head(section, Kind::PrivateLinkService, gateway);
@@ -23,9 +23,41 @@ pub(super) fn read_service(section: &Section<'_>, names: &Names, gateway: &Gatew
     let auto_approval = section.optional("auto_approval", audience).unwrap_or_default();
     let fqdns = section.list("fqdns", "[\"web.example.com\"]", text);
     let nat_ip = read_nat_ips(section);
+    let consumers = Consumers {
+        reject: section.list("reject", "[\"fabrikam\"]", name).into_iter().collect(),
+        limits: read_limits(section),
+        reconcile: section.optional("reconcile", truth).unwrap_or_default(),
+    };
     let (id, location) = head?;
     let load_balancer = resolve(section, "load_balancer", names, Kind::LoadBalancer, &load_balancer?, &id)?;
-    Some(ServiceSpec { id, location, load_balancer, frontends, nat_ip, visibility, auto_approval, fqdns })
+    Some(ServiceSpec {
+        id,
+        location,
+        load_balancer,
+        frontends,
+        nat_ip,
+        visibility,
+        auto_approval,
+        fqdns,
+        consumers,
+    })
+}
+
+fn read_limits(section: &Section<'_>) -> BTreeMap<Name, u32> {
+    let seen: RefCell<BTreeSet<Name>> = RefCell::default();
+    let limits = section.build("connection_limit", |section| {
+        let once = |value: &DeValue<'_>| {
+            let name = name(value)?;
+            if seen.borrow_mut().insert(name.clone()) {
+                return Ok(name);
+            }
+            Err((format!("`{name}` has a limit already"), "remove one of the two".to_owned()))
+        };
+        let subscription = section.required("subscription", "\"contoso\"", once);
+        let connections = section.required("connections", "10", number(Consumers::LIMIT));
+        Some((subscription?, connections?))
+    });
+    limits.into_iter().collect()
 }
 
 /// A configuration without a name is called after its address, or after its place among those that have none.

@@ -3,49 +3,89 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::network::SubnetSpec;
+use super::Model;
+use super::load_balancer::LoadBalancer;
+use super::name::Name;
+use super::network::{Link, SubnetSpec};
 use super::refusal::Why;
 use super::resource::ResourceId;
+use super::service::Service;
 
-/// Addresses in use, by network.
-#[derive(Default)]
-pub(super) struct Book(BTreeMap<ResourceId, BTreeMap<Ipv4Addr, Holder>>);
-
-struct Holder {
-    words: String,
-    backend: bool,
+/// Who has an address.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Holder {
+    /// A frontend of a load balancer.
+    Frontend(ResourceId, Name),
+    /// A NAT IP configuration of a service.
+    Nat(ResourceId, Name),
+    /// A private endpoint.
+    Endpoint(ResourceId),
+    /// A backend of a load balancer. The same backend may be in several pools.
+    Backend(ResourceId),
+    /// The DNS server of a link.
+    Dns(String),
 }
 
-impl Book {
-    /// Notes that `holder` (in words) alone has the address.
+impl Holder {
+    fn words(&self) -> String {
+        match self {
+            Self::Frontend(id, name) => format!("frontend `{name}` of load balancer `{}`", id.short()),
+            Self::Nat(id, name) => format!("nat_ip `{name}` of private link service `{}`", id.short()),
+            Self::Endpoint(id) => format!("private endpoint `{}`", id.short()),
+            Self::Backend(id) => format!("a backend of load balancer `{}`", id.short()),
+            Self::Dns(interface) => format!("the DNS server of link `{interface}`"),
+        }
+    }
+}
+
+impl LoadBalancer {
+    /// The addresses that it has.
+    pub(super) fn holders(&self) -> impl Iterator<Item = (Ipv4Addr, Holder)> {
+        let id = &self.spec.id;
+        let frontends = self.addresses.iter();
+        let frontends = frontends.map(|(name, at)| (*at, Holder::Frontend(id.clone(), name.clone())));
+        let backends = self.spec.backend_pool.iter().flat_map(|pool| &pool.backend);
+        frontends.chain(backends.map(|backend| (backend.ip_address, Holder::Backend(id.clone()))))
+    }
+}
+
+impl Service {
+    /// The addresses that it has.
+    pub(super) fn holders(&self) -> impl Iterator<Item = (Ipv4Addr, Holder)> {
+        let id = &self.spec.id;
+        self.nat.iter().flatten().map(|nat| (nat.address, Holder::Nat(id.clone(), nat.name.clone())))
+    }
+}
+
+/// Addresses in use: what stands, and what is claimed now.
+pub(super) struct Book<'a> {
+    /// What stands and is not about to be claimed anew.
+    standing: &'a Model,
+    /// The numbers of all networks that had one.
+    old: &'a Model,
+    claimed: BTreeMap<ResourceId, BTreeMap<Ipv4Addr, Holder>>,
+}
+
+impl<'a> Book<'a> {
+    pub(super) fn new(standing: &'a Model, old: &'a Model) -> Self {
+        Self { standing, old, claimed: BTreeMap::new() }
+    }
+
+    /// Notes that `holder` has the address; alone, if it is no backend.
     pub(super) fn claim(
         &mut self,
         network: &ResourceId,
         address: Ipv4Addr,
-        holder: String,
+        holder: Holder,
     ) -> Result<(), Why> {
-        self.enter(network, address, Holder { words: holder, backend: false })
-    }
-
-    /// Notes that a backend has the address. The same backend may be in several pools.
-    pub(super) fn claim_backend(
-        &mut self,
-        network: &ResourceId,
-        address: Ipv4Addr,
-        holder: String,
-    ) -> Result<(), Why> {
-        self.enter(network, address, Holder { words: holder, backend: true })
-    }
-
-    fn enter(&mut self, network: &ResourceId, address: Ipv4Addr, new: Holder) -> Result<(), Why> {
-        let addresses = self.0.entry(network.clone()).or_default();
-        match addresses.get(&address) {
-            Some(holder) if !(holder.backend && new.backend) => {
-                Err(Why::AddressTaken { address, holder: holder.words.clone() })
+        let backend = |holder: &Holder| matches!(holder, Holder::Backend(_));
+        match self.holder(network, address) {
+            Some(other) if !(backend(&other) && backend(&holder)) => {
+                Err(Why::AddressTaken { address, holder: other.words() })
             }
             Some(_) => Ok(()),
             None => {
-                addresses.insert(address, new);
+                self.claimed.entry(network.clone()).or_default().insert(address, holder);
                 Ok(())
             }
         }
@@ -56,13 +96,26 @@ impl Book {
         &mut self,
         network: &ResourceId,
         subnet: &SubnetSpec,
-        holder: String,
+        holder: Holder,
     ) -> Result<Ipv4Addr, Why> {
-        let addresses = self.0.entry(network.clone()).or_default();
-        let free = subnet.usable().find(|address| !addresses.contains_key(address));
+        let free = subnet.usable().find(|address| self.holder(network, *address).is_none());
         let full = || Why::SubnetFull { subnet: subnet.name.to_string(), prefix: subnet.address_prefix };
         let free = free.ok_or_else(full)?;
-        addresses.insert(free, Holder { words: holder, backend: false });
+        self.claimed.entry(network.clone()).or_default().insert(free, holder);
         Ok(free)
+    }
+
+    fn holder(&self, network: &ResourceId, address: Ipv4Addr) -> Option<Holder> {
+        let claimed = || self.claimed.get(network)?.get(&address).cloned();
+        let standing = || {
+            let number = self.old.networks.get(network)?.id;
+            self.standing.indexes.holders.of(&(number, address)).next().cloned()
+        };
+        let dns = || {
+            let mut links = self.standing.links_of(network);
+            let has = |link: &&Link| link.spec.dns.as_ref().is_some_and(|dns| dns.address == address);
+            links.find(has).map(|link| Holder::Dns(link.spec.interface.clone()))
+        };
+        claimed().or_else(standing).or_else(dns)
     }
 }

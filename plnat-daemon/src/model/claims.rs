@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::Model;
-use super::book::Book;
+use super::book::{Book, Holder};
 use super::check::{Index, refuser};
 use super::name::Name;
 use super::network::{LinkSpec, SubnetSpec};
@@ -25,10 +25,10 @@ struct Claim<'a> {
     fixed: Option<Ipv4Addr>,
     /// The address that it has, and whether that had been taken rather than asked for.
     had: Option<(Ipv4Addr, bool)>,
-    holder: String,
+    holder: Holder,
 }
 
-/// What `declared` and `old` have to say about an address: asked for now, and had before.
+/// What is wanted and `old` have to say about an address: asked for now, and had before.
 pub(super) fn assign<'a>(
     index: &'a Index<'a>,
     links: &[LinkSpec],
@@ -36,7 +36,7 @@ pub(super) fn assign<'a>(
     refusals: &mut Vec<Refusal>,
 ) -> Addresses<'a> {
     let claims = claims(index, old);
-    let mut book = Book::default();
+    let mut book = Book::new(index.standing, old);
     let mut given = Addresses::new();
     // What was given is kept first: it was promised for life, and an address that is newly asked for was not.
     for claim in &claims {
@@ -76,7 +76,7 @@ pub(super) fn assign<'a>(
 fn claims<'a>(index: &'a Index<'a>, old: &Model) -> Vec<Claim<'a>> {
     let mut claims: Vec<Claim<'a>> = vec![];
     for (subject, spec) in index.load_balancers.firsts() {
-        let Some(network) = index.networks.by_id.get(&spec.network).copied() else { continue };
+        let Some(network) = index.network(&spec.network) else { continue };
         let before = old.load_balancers.get(&spec.id).filter(|before| before.spec.network == spec.network);
         for (at, frontend) in spec.frontend.iter().enumerate() {
             let Some(subnet) = network.subnet(&frontend.subnet) else { continue };
@@ -93,7 +93,7 @@ fn claims<'a>(index: &'a Index<'a>, old: &Model) -> Vec<Claim<'a>> {
                 subnet,
                 fixed: frontend.private_ip_address,
                 had,
-                holder: format!("frontend `{}` of load balancer `{}`", frontend.name, spec.id.short()),
+                holder: Holder::Frontend(spec.id.clone(), frontend.name.clone()),
             });
         }
     }
@@ -115,12 +115,12 @@ fn claims<'a>(index: &'a Index<'a>, old: &Model) -> Vec<Claim<'a>> {
                 subnet,
                 fixed: nat.private_ip_address,
                 had,
-                holder: format!("nat_ip `{}` of private link service `{}`", nat.name, spec.id.short()),
+                holder: Holder::Nat(spec.id.clone(), nat.name.clone()),
             });
         }
     }
     for (subject, spec) in index.endpoints.firsts() {
-        let Some(network) = index.networks.by_id.get(&spec.network).copied() else { continue };
+        let Some(network) = index.network(&spec.network) else { continue };
         let Some(subnet) = network.subnet(&spec.subnet) else { continue };
         let before = old.endpoints.get(&spec.id).filter(|before| before.spec.network == spec.network);
         claims.push(Claim {
@@ -131,7 +131,7 @@ fn claims<'a>(index: &'a Index<'a>, old: &Model) -> Vec<Claim<'a>> {
             subnet,
             fixed: spec.private_ip_address,
             had: before.map(|before| (before.address, before.spec.private_ip_address.is_none())),
-            holder: format!("private endpoint `{}`", spec.id.short()),
+            holder: Holder::Endpoint(spec.id.clone()),
         });
     }
     for claim in &mut claims {
@@ -143,27 +143,26 @@ fn claims<'a>(index: &'a Index<'a>, old: &Model) -> Vec<Claim<'a>> {
 }
 
 /// Links of one network may have the same DNS address.
-fn claim_dns(links: &[LinkSpec], book: &mut Book, refusals: &mut Vec<Refusal>) {
+fn claim_dns(links: &[LinkSpec], book: &mut Book<'_>, refusals: &mut Vec<Refusal>) {
     let mut claimed = BTreeSet::new();
     for link in links {
         let Some(dns) = &link.dns else { continue };
         if !claimed.insert((&link.network, dns.address)) {
             continue;
         }
-        let holder = format!("the DNS server of link `{}`", link.interface);
-        if let Err(why) = book.claim(&link.network, dns.address, holder) {
+        if let Err(why) = book.claim(&link.network, dns.address, Holder::Dns(link.interface.clone())) {
             let subject = Subject::Link { interface: link.interface.clone(), occurrence: 0 };
             refuser(refusals, &subject)(field!["dns"], why);
         }
     }
 }
 
-fn claim_backends(index: &Index<'_>, book: &mut Book, refusals: &mut Vec<Refusal>) {
+fn claim_backends(index: &Index<'_>, book: &mut Book<'_>, refusals: &mut Vec<Refusal>) {
     for (subject, spec) in index.load_balancers.firsts() {
         for (at, pool) in spec.backend_pool.iter().enumerate() {
             for (nth, backend) in pool.backend.iter().enumerate() {
-                let holder = format!("a backend of load balancer `{}`", spec.id.short());
-                if let Err(why) = book.claim_backend(&spec.network, backend.ip_address, holder) {
+                let holder = Holder::Backend(spec.id.clone());
+                if let Err(why) = book.claim(&spec.network, backend.ip_address, holder) {
                     let field = field!["backend_pool", at, "backend", nth, "ip_address"];
                     refuser(refusals, subject)(field, why);
                 }

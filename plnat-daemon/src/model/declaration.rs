@@ -25,14 +25,6 @@ pub struct Declaration {
 }
 
 impl Declaration {
-    /// Drops the resources that `gone` says.
-    pub(super) fn remove(&mut self, gone: impl Fn(&ResourceId) -> bool) {
-        self.networks.retain(|it| !gone(&it.id));
-        self.load_balancers.retain(|it| !gone(&it.id));
-        self.services.retain(|it| !gone(&it.id));
-        self.endpoints.retain(|it| !gone(&it.id));
-    }
-
     /// Ids of all resources.
     pub(super) fn ids(&self) -> impl Iterator<Item = &ResourceId> {
         let networks = self.networks.iter().map(|it| &it.id);
@@ -40,15 +32,6 @@ impl Declaration {
         let services = self.services.iter().map(|it| &it.id);
         let endpoints = self.endpoints.iter().map(|it| &it.id);
         networks.chain(load_balancers).chain(services).chain(endpoints)
-    }
-
-    /// Adds what another one has behind what this one has.
-    pub(super) fn append(&mut self, mut other: Self) {
-        self.networks.append(&mut other.networks);
-        self.links.append(&mut other.links);
-        self.load_balancers.append(&mut other.load_balancers);
-        self.services.append(&mut other.services);
-        self.endpoints.append(&mut other.endpoints);
     }
 }
 

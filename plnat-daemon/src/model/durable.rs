@@ -2,7 +2,10 @@
 //! verdict, so that a store writes only what changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,6 +17,7 @@ use super::load_balancer::LoadBalancer;
 use super::network::{Link, Network};
 use super::resource::{Kind, ResourceId};
 use super::service::Service;
+use super::tables::Table;
 
 /// Key of the row that holds the last link identifier.
 const LAST_LINK_IDENTIFIER: &str = "counter/link_identifier";
@@ -41,20 +45,32 @@ pub struct Damage {
 impl Model {
     /// The model as rows. Equal models give equal rows.
     pub fn durable_rows(&self) -> BTreeMap<String, String> {
-        let mut rows = BTreeMap::new();
-        self.networks.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
-        self.links.iter().for_each(|(interface, it)| put(&mut rows, link_row(interface), it));
-        self.load_balancers.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
-        self.services.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
-        self.endpoints.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
-        self.groups.iter().for_each(|(id, it)| put(&mut rows, id.row(), it));
-        for (target, verdict) in &self.health {
-            if let Some(healthy) = verdict {
-                put(&mut rows, health_row(target), &(target, healthy));
+        let rows = self.row_changes(&Self::default()).into_iter();
+        rows.filter_map(|(row, value)| Some((row, value?))).collect()
+    }
+
+    /// The rows that are other than those of `before`; none: the row is no more. What both share is not looked at.
+    pub fn row_changes(&self, before: &Self) -> Vec<(String, Option<String>)> {
+        let mut rows = vec![];
+        changes(&mut rows, &before.networks, &self.networks, |id, it| (id.row(), json(&**it)));
+        changes(&mut rows, &before.links, &self.links, |interface, it| (link_row(interface), json(&**it)));
+        changes(&mut rows, &before.load_balancers, &self.load_balancers, |id, it| (id.row(), json(&**it)));
+        changes(&mut rows, &before.services, &self.services, |id, it| (id.row(), json(&**it)));
+        changes(&mut rows, &before.endpoints, &self.endpoints, |id, it| (id.row(), json(&**it)));
+        changes(&mut rows, &before.groups, &self.groups, |id, it| (id.row(), json(&**it)));
+        for difference in before.health.diff(&self.health) {
+            let (target, old, new) = match difference {
+                DiffItem::Add(target, new) => (target, None, *new),
+                DiffItem::Update { old: (target, old), new: (_, new) } => (target, *old, *new),
+                DiffItem::Remove(target, old) => (target, *old, None),
+            };
+            if old.is_some() || new.is_some() {
+                rows.push((health_row(target), new.and_then(|healthy| json(&(target, healthy)))));
             }
         }
-        if self.last_link_identifier > 0 {
-            put(&mut rows, LAST_LINK_IDENTIFIER.to_owned(), &self.last_link_identifier);
+        let last = self.last_link_identifier;
+        if last != before.last_link_identifier {
+            rows.push((LAST_LINK_IDENTIFIER.to_owned(), (last > 0).then(|| last.to_string())));
         }
         rows
     }
@@ -62,17 +78,22 @@ impl Model {
     /// The model that gave these rows.
     pub fn restore(rows: &BTreeMap<String, String>) -> Restored {
         let mut restored = Restored::default();
-        let mut seen = Seen::default();
+        let (mut read, mut seen) = (Self::default(), Seen::default());
         for (row, json) in rows {
-            if let Err(problem) = restored.model.read(row, json, &mut seen) {
+            if let Err(problem) = read.read(row, json, &mut seen) {
                 restored.damaged.push(Damage { row: row.clone(), problem });
             }
         }
+        // In the order in which they refer to each other.
         let model = &mut restored.model;
+        read.networks.into_iter().for_each(|(_, it)| model.put_network(it));
+        read.links.into_iter().for_each(|(_, it)| model.put_link(it));
+        read.load_balancers.into_iter().for_each(|(_, it)| model.put_load_balancer(it, &read.health));
+        read.services.into_iter().for_each(|(_, it)| model.put_service(it));
+        read.endpoints.into_iter().for_each(|(_, it)| model.put_endpoint(it));
+        model.groups = read.groups;
         let highest = model.endpoints.values().map(|endpoint| endpoint.connection.link_identifier).max();
-        let verdicts = std::mem::take(&mut model.health);
-        model.settle_probes(&verdicts);
-        model.last_link_identifier = model.last_link_identifier.max(highest.unwrap_or(0));
+        model.last_link_identifier = read.last_link_identifier.max(highest.unwrap_or(0));
         restored
     }
 
@@ -103,13 +124,13 @@ impl Model {
                 let link: Link = parse(json)?;
                 belongs(row, &link_row(&link.spec.interface))?;
                 seen.once("link id", link.id)?;
-                self.links.insert(link.spec.interface.clone(), link);
+                self.links.insert(link.spec.interface.clone(), Arc::new(link));
                 Ok(())
             }
             ("group", None) => {
                 let group: Group = parse(json)?;
                 belongs(row, &group.id.row())?;
-                self.groups.insert(group.id.clone(), group);
+                self.groups.insert(group.id.clone(), Arc::new(group));
                 Ok(())
             }
             ("health", None) => {
@@ -142,11 +163,23 @@ impl Seen {
     }
 }
 
-fn put(rows: &mut BTreeMap<String, String>, row: String, value: &impl Serialize) {
-    // Strings, numbers, lists and maps with string keys: there is nothing that JSON could not hold.
-    if let Ok(json) = serde_json::to_string(value) {
-        rows.insert(row, json);
+fn changes<K: Ord, V: PartialEq>(
+    rows: &mut Vec<(String, Option<String>)>,
+    before: &OrdMap<K, V>,
+    after: &OrdMap<K, V>,
+    row: impl Fn(&K, &V) -> (String, Option<String>),
+) {
+    for difference in before.diff(after) {
+        rows.push(match difference {
+            DiffItem::Add(key, value) | DiffItem::Update { new: (key, value), .. } => row(key, value),
+            DiffItem::Remove(key, value) => (row(key, value).0, None),
+        });
     }
+}
+
+/// Strings, numbers, lists and maps with string keys: there is nothing that JSON could not hold.
+fn json(value: &impl Serialize) -> Option<String> {
+    serde_json::to_string(value).ok()
 }
 
 fn parse<T: DeserializeOwned>(json: &str) -> Result<T, String> {
@@ -154,7 +187,7 @@ fn parse<T: DeserializeOwned>(json: &str) -> Result<T, String> {
 }
 
 fn keep<T>(
-    into: &mut BTreeMap<ResourceId, T>,
+    into: &mut Table<ResourceId, T>,
     row: &str,
     id: ResourceId,
     kind: Kind,
@@ -164,7 +197,7 @@ fn keep<T>(
     if id.kind != kind {
         return Err(format!("holds a {}", id.kind));
     }
-    into.insert(id, value);
+    into.insert(id, Arc::new(value));
     Ok(())
 }
 

@@ -12,16 +12,16 @@ impl Model {
     pub fn etag(&self, id: &ResourceId) -> Option<String> {
         let mut hash = Fnv::default();
         match id.kind {
-            Kind::VirtualNetwork => hash.add(self.networks.get(id)?),
-            Kind::LoadBalancer => hash.add(self.load_balancers.get(id)?),
+            Kind::VirtualNetwork => hash.add(&**self.networks.get(id)?),
+            Kind::LoadBalancer => hash.add(&**self.load_balancers.get(id)?),
             Kind::PrivateLinkService => {
                 let service = self.services.get(id)?;
-                hash.add(service);
+                hash.add(&**service);
                 for endpoint in self.live_connections(service.guid) {
                     hash.add(&(&endpoint.spec.id, &endpoint.connection));
                 }
             }
-            Kind::PrivateEndpoint => hash.add(self.endpoints.get(id)?),
+            Kind::PrivateEndpoint => hash.add(&**self.endpoints.get(id)?),
         }
         Some(hash.tag())
     }

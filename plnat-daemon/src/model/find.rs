@@ -28,11 +28,22 @@ pub enum FindError {
 }
 
 impl Model {
+    /// Whether no other resource of its kind has the same name, and it is there.
+    pub fn is_only_of_its_name(&self, id: &ResourceId) -> bool {
+        let same = |other: &&ResourceId| other.name == id.name;
+        match id.kind {
+            Kind::VirtualNetwork => self.networks.keys().filter(same).count() == 1,
+            Kind::LoadBalancer => self.load_balancers.keys().filter(same).count() == 1,
+            Kind::PrivateLinkService => self.services.keys().filter(same).count() == 1,
+            Kind::PrivateEndpoint => self.endpoints.keys().filter(same).count() == 1,
+        }
+    }
+
     /// The service that `text` names: a name, `subscription/name`, `subscription/group/name`, an id or an alias.
     pub fn find_service(&self, text: &str) -> Result<ResourceId, FindError> {
         let folded = text.to_ascii_lowercase();
-        if let Some(service) = self.services.values().find(|service| service.alias == folded) {
-            return Ok(service.spec.id.clone());
+        if let Some(id) = self.indexes.aliases.get(&folded) {
+            return Ok(id.clone());
         }
         one(Kind::PrivateLinkService, "private link service", text, self.services.keys())
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Model;
 use super::name::{Location, Name};
-use super::resource::ResourceId;
+use super::resource::{Kind, ResourceId};
 
 /// Identity of a resource group.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -50,13 +50,29 @@ impl ResourceId {
 impl Model {
     /// All groups: made ones, and those that exist because something is in them.
     pub fn groups(&self) -> Vec<Group> {
-        let mut groups = self.groups.clone();
+        let mut groups: BTreeMap<GroupId, Group> =
+            self.groups.iter().map(|(id, group)| (id.clone(), Group::clone(group))).collect();
         for (id, location) in self.resources() {
             let group = id.group_id();
             let plain = || Group { id: group.clone(), location: location.clone(), tags: BTreeMap::new() };
             groups.entry(group.clone()).or_insert_with(plain);
         }
         groups.into_values().collect()
+    }
+
+    /// One group.
+    pub fn group(&self, id: &GroupId) -> Option<Group> {
+        if let Some(group) = self.groups.get(id) {
+            return Some(Group::clone(group));
+        }
+        let first = self.ids_in(id).next()?;
+        let location = match first.kind {
+            Kind::VirtualNetwork => self.network_spec(first).map(|it| &it.location),
+            Kind::LoadBalancer => self.load_balancer_spec(first).map(|it| &it.location),
+            Kind::PrivateLinkService => self.service_spec(first).map(|it| &it.location),
+            Kind::PrivateEndpoint => self.endpoint_spec(first).map(|it| &it.location),
+        };
+        Some(Group { id: first.group_id(), location: location?.clone(), tags: BTreeMap::new() })
     }
 
     /// All resources with their region.

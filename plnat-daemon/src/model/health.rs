@@ -5,7 +5,6 @@
 //! outlive a restart, so that one does not empty the tables. `AllProbedUp` turns all probed backends of a rule up as
 //! long as no backend of the rule is.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
@@ -67,27 +66,6 @@ impl Model {
         self.health.keys().cloned().collect()
     }
 
-    /// Finds out what is probed, and keeps those of `verdicts` that are about it.
-    pub(super) fn settle_probes(&mut self, verdicts: &BTreeMap<ProbeTarget, Option<bool>>) {
-        let mut health = BTreeMap::new();
-        for load_balancer in self.load_balancers.values() {
-            let spec = &load_balancer.spec;
-            let Some(network) = self.networks.get(&spec.network) else { continue };
-            for rule in &spec.rule {
-                let Some(probe) = rule.probe.as_ref().and_then(|name| spec.probe(name)) else { continue };
-                let pool = spec.pool(&rule.backend_pool);
-                let probed =
-                    pool.into_iter().flat_map(|pool| &pool.backend).filter(|backend| is_probed(backend));
-                let targets = probed.map(|backend| ProbeTarget::new(network.id, backend.ip_address, probe));
-                health.extend(targets.map(|target| {
-                    let verdict = verdicts.get(&target).copied().flatten();
-                    (target, verdict)
-                }));
-            }
-        }
-        self.health = health;
-    }
-
     /// Takes the verdict of a probe: `healthy` after as many results in a row as the target's threshold says. A
     /// verdict on what is no longer probed is ignored.
     pub fn observe_health(&mut self, target: &ProbeTarget, healthy: bool, now: Timestamp) -> Vec<Event> {
@@ -129,6 +107,18 @@ impl Model {
         }
         members
     }
+}
+
+/// What a load balancer in the network of this number has probed.
+pub(super) fn targets(spec: &LoadBalancerSpec, network: u32) -> Vec<ProbeTarget> {
+    let mut targets = vec![];
+    for rule in &spec.rule {
+        let Some(probe) = rule.probe.as_ref().and_then(|name| spec.probe(name)) else { continue };
+        let pool = spec.pool(&rule.backend_pool);
+        let probed = pool.into_iter().flat_map(|pool| &pool.backend).filter(|backend| is_probed(backend));
+        targets.extend(probed.map(|backend| ProbeTarget::new(network, backend.ip_address, probe)));
+    }
+    targets
 }
 
 fn is_probed(backend: &BackendSpec) -> bool {

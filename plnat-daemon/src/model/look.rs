@@ -1,6 +1,5 @@
 //! What stands, as whoever writes it out whole needs it.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::Model;
@@ -43,8 +42,7 @@ impl Model {
 
     /// The service with this alias.
     pub fn service_of_alias(&self, alias: &str) -> Option<&ServiceSpec> {
-        let found = self.services.values().find(|it| it.alias.eq_ignore_ascii_case(alias));
-        found.map(|it| &it.spec)
+        self.service_spec(self.indexes.aliases.get(&alias.to_ascii_lowercase())?)
     }
 
     /// The address of a load balancer's frontend.
@@ -54,7 +52,7 @@ impl Model {
 
     /// The endpoints in a network, with their subnets.
     pub fn endpoints_in(&self, network: &ResourceId) -> Vec<(Name, ResourceId)> {
-        let inside = self.endpoints.values().filter(|it| it.spec.network == *network);
+        let inside = self.indexes.endpoints_in.of(network).filter_map(|id| self.endpoints.get(id));
         inside.map(|it| (it.spec.subnet.clone(), it.spec.id.clone())).collect()
     }
 
@@ -68,31 +66,14 @@ impl Model {
     /// Whether an address of a network is free, and some that are free if it is not.
     pub fn availability(&self, network: &ResourceId, address: Ipv4Addr) -> Option<(bool, Vec<Ipv4Addr>)> {
         let spec = self.network_spec(network)?;
-        let taken = self.taken_in(network);
+        let number = self.networks.get(network)?.id;
+        let taken = |address: Ipv4Addr| self.indexes.holders.count(&(number, address)) > 0;
         let of = |subnet: &&SubnetSpec| subnet.address_prefix.contains(&address);
         let subnet = spec.subnet.iter().find(of);
-        if subnet.is_some_and(|subnet| subnet.admits(address).is_ok()) && !taken.contains(&address) {
+        if subnet.is_some_and(|subnet| subnet.admits(address).is_ok()) && !taken(address) {
             return Some((true, vec![]));
         }
-        let free = subnet.into_iter().flat_map(SubnetSpec::usable).filter(|it| !taken.contains(it));
+        let free = subnet.into_iter().flat_map(SubnetSpec::usable).filter(|it| !taken(*it));
         Some((false, free.take(SUGGESTIONS).collect()))
-    }
-
-    /// Addresses of a network that something has.
-    fn taken_in(&self, network: &ResourceId) -> BTreeSet<Ipv4Addr> {
-        let mut taken: BTreeSet<Ipv4Addr> = BTreeSet::new();
-        for load_balancer in self.load_balancers.values().filter(|it| it.spec.network == *network) {
-            taken.extend(load_balancer.addresses.values());
-            let pools = load_balancer.spec.backend_pool.iter();
-            taken.extend(pools.flat_map(|pool| &pool.backend).map(|backend| backend.ip_address));
-        }
-        for service in self.services.values() {
-            let load_balancer = self.load_balancers.get(&service.spec.load_balancer);
-            if load_balancer.is_some_and(|it| it.spec.network == *network) {
-                taken.extend(service.nat.iter().flatten().map(|nat| nat.address));
-            }
-        }
-        taken.extend(self.endpoints.values().filter(|it| it.spec.network == *network).map(|it| it.address));
-        taken
     }
 }

@@ -4,13 +4,14 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// Name of a resource, a sub-resource, a resource group or a subscription.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(String);
+pub struct Name(Arc<str>);
 
 /// Why a text is no name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -34,6 +35,11 @@ impl Name {
         self.0.to_ascii_lowercase()
     }
 
+    /// Before every name.
+    pub(super) fn least() -> Self {
+        Self(Arc::from(""))
+    }
+
     fn folded(&self) -> impl Iterator<Item = u8> {
         self.0.bytes().map(|byte| byte.to_ascii_lowercase())
     }
@@ -48,7 +54,7 @@ impl FromStr for Name {
             && text.bytes().all(inner)
             && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
             && text.bytes().last().is_some_and(|last| last.is_ascii_alphanumeric() || last == b'_');
-        if good { Ok(Self(text.to_owned())) } else { Err(BadName(text.to_owned())) }
+        if good { Ok(Self(text.into())) } else { Err(BadName(text.to_owned())) }
     }
 }
 
@@ -62,7 +68,7 @@ impl TryFrom<String> for Name {
 
 impl From<Name> for String {
     fn from(name: Name) -> Self {
-        name.0
+        name.0.as_ref().to_owned()
     }
 }
 

@@ -1,10 +1,17 @@
 //! What the data plane has to do, as the model is.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use imbl::ordmap::DiffItem;
+
 use super::Model;
 use super::endpoint::Endpoint;
 use super::load_balancer::{LoadBalancerSpec, RuleSpec};
+use super::network::Link;
 use super::resource::ResourceId;
 use super::service::Service;
+use super::tables::Table;
 use crate::intent;
 
 impl Model {
@@ -12,32 +19,100 @@ impl Model {
     /// not in it.
     pub fn intent(&self) -> intent::Intent {
         intent::Intent {
-            links: self
-                .links
-                .values()
-                .filter_map(|link| {
-                    let network = self.networks.get(&link.spec.network)?;
-                    let dns = link.spec.dns.as_ref().map(|dns| intent::Dns {
-                        address: dns.address,
-                        queries_per_second: dns.queries_per_second,
-                    });
-                    Some(intent::Link {
-                        id: link.id,
-                        interface: link.spec.interface.clone(),
-                        network: network.id,
-                        sources: link.spec.sources(&network.spec),
-                        dns,
-                    })
-                })
-                .collect(),
+            links: self.link_intents().collect(),
             services: self.services.values().filter_map(|service| self.service_intent(service)).collect(),
             endpoints: self.endpoints.values().map(|endpoint| self.endpoint_intent(endpoint)).collect(),
+        }
+    }
+
+    /// What of the intent is other than that of `before`. What both share is not looked at.
+    pub fn intent_changes(&self, before: &Self) -> intent::Delta {
+        let both = [before, self];
+        let (mut services, mut endpoints) = (BTreeSet::new(), BTreeSet::new());
+        let mut balancers = BTreeSet::new();
+        let networks: Vec<&ResourceId> = changed(&before.networks, &self.networks)
+            .filter(|(_, old, new)| old.map(|it| it.id) != new.map(|it| it.id))
+            .map(|(id, ..)| id)
+            .collect();
+        let links = changed(&before.links, &self.links).flat_map(|(_, old, new)| [old, new]);
+        let linked: BTreeSet<&ResourceId> = links.flatten().map(|link| &link.spec.network).collect();
+        for model in both {
+            let indexes = &model.indexes;
+            networks.iter().for_each(|id| balancers.extend(indexes.balancers_in.of(id)));
+            let moved = networks.iter().copied().chain(linked.iter().copied());
+            moved.for_each(|id| endpoints.extend(indexes.endpoints_in.of(id)));
+            for difference in before.health.diff(&self.health) {
+                let (DiffItem::Add(target, _)
+                | DiffItem::Update { new: (target, _), .. }
+                | DiffItem::Remove(target, _)) = difference;
+                balancers.extend(indexes.probed.of(target));
+            }
+        }
+        balancers.extend(changed(&before.load_balancers, &self.load_balancers).map(|(id, ..)| id));
+        for model in both {
+            balancers.iter().for_each(|id| services.extend(model.indexes.services_of.of(id)));
+        }
+        services.extend(changed(&before.services, &self.services).map(|(id, ..)| id));
+        endpoints.extend(changed(&before.endpoints, &self.endpoints).map(|(id, ..)| id));
+        intent::Delta {
+            links: self.links_differ(before).then(|| self.intent_links()),
+            services: pairs(
+                &services,
+                |id| both.map(|it| it.services.get(id).and_then(|s| it.service_intent(s))),
+                |it| &it.key,
+            ),
+            endpoints: pairs(
+                &endpoints,
+                |id| both.map(|it| it.endpoints.get(id).map(|e| it.endpoint_intent(e))),
+                |it| &it.key,
+            ),
         }
     }
 
     /// Short id of the network with a durable id.
     pub fn network_name(&self, id: u32) -> Option<String> {
         self.networks.values().find(|network| network.id == id).map(|network| network.spec.id.short())
+    }
+
+    /// All links for the planner.
+    pub fn intent_links(&self) -> Vec<intent::Link> {
+        self.link_intents().collect()
+    }
+
+    /// Whether links, or the networks that they name, are others than those of `before`.
+    pub fn links_differ(&self, before: &Self) -> bool {
+        let touched = !(self.links.ptr_eq(&before.links) && self.networks.ptr_eq(&before.networks));
+        touched && self.intent_links() != before.intent_links()
+    }
+
+    /// Whether the backends of services may be others than those of `before`.
+    pub fn backends_differ(&self, before: &Self) -> bool {
+        !(self.services.ptr_eq(&before.services)
+            && self.load_balancers.ptr_eq(&before.load_balancers)
+            && self.networks.ptr_eq(&before.networks))
+    }
+
+    /// Whether other backends are probed than those of `before`.
+    pub fn probes_differ(&self, before: &Self) -> bool {
+        before.health.diff(&self.health).any(|difference| !matches!(difference, DiffItem::Update { .. }))
+    }
+
+    fn link_intents(&self) -> impl Iterator<Item = intent::Link> {
+        self.links.values().filter_map(|link| {
+            let network = self.networks.get(&link.spec.network)?;
+            let dns = link
+                .spec
+                .dns
+                .as_ref()
+                .map(|dns| intent::Dns { address: dns.address, queries_per_second: dns.queries_per_second });
+            Some(intent::Link {
+                id: link.id,
+                interface: link.spec.interface.clone(),
+                network: network.id,
+                sources: link.spec.sources(&network.spec),
+                dns,
+            })
+        })
     }
 
     fn service_intent(&self, service: &Service) -> Option<intent::Service> {
@@ -76,7 +151,46 @@ impl Model {
     }
 
     /// Links of a network.
-    pub(super) fn links_of(&self, network: &ResourceId) -> impl Iterator<Item = &super::network::Link> {
-        self.links.values().filter(move |link| link.spec.network == *network)
+    pub(super) fn links_of(&self, network: &ResourceId) -> impl Iterator<Item = &Link> {
+        let interfaces = self.indexes.links_of.of(network);
+        interfaces.filter_map(|interface| self.links.get(interface).map(|link| &**link))
     }
+}
+
+/// Entries that differ, before and after.
+fn changed<'a, K: Ord, V: PartialEq>(
+    before: &'a Table<K, V>,
+    after: &'a Table<K, V>,
+) -> impl Iterator<Item = (&'a K, Option<&'a V>, Option<&'a V>)>
+where
+    V: Eq,
+{
+    before.diff(after).map(|difference| match difference {
+        DiffItem::Add(key, new) => (key, None, Some(&**new)),
+        DiffItem::Update { old: (_, old), new: (key, new) } => (key, Some(&**old), Some(&**new)),
+        DiffItem::Remove(key, old) => (key, Some(&**old), None),
+    })
+}
+
+/// What became of intents: those that are no more first, and none where before and after are the same.
+fn pairs<T: PartialEq>(
+    ids: &BTreeSet<&ResourceId>,
+    both: impl Fn(&ResourceId) -> [Option<T>; 2],
+    key: fn(&T) -> &String,
+) -> Vec<(String, Option<Arc<T>>)> {
+    let (mut gone, mut new) = (vec![], vec![]);
+    for id in ids {
+        let [before, after] = both(id);
+        if before == after {
+            continue;
+        }
+        if let Some(before) = &before
+            && after.as_ref().is_none_or(|after| key(after) != key(before))
+        {
+            gone.push((key(before).clone(), None));
+        }
+        new.extend(after.map(|after| (key(&after).clone(), Some(Arc::new(after)))));
+    }
+    gone.append(&mut new);
+    gone
 }

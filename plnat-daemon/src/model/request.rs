@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::declaration::Declaration;
+use super::edits::Edits;
 use super::endpoint::EndpointSpec;
 use super::group::{Group, GroupId};
 use super::load_balancer::LoadBalancerSpec;
@@ -14,7 +14,7 @@ use super::network::NetworkSpec;
 use super::refusal::{Refusal, Refusals, Subject, Why, field};
 use super::resource::{Kind, ResourceId};
 use super::service::ServiceSpec;
-use super::settle::{Wish, settle};
+use super::settle::settle;
 use super::zone::ZoneGroup;
 use super::{Model, Outcome};
 
@@ -114,19 +114,6 @@ impl Request {
             _ => None,
         }
     }
-
-    /// Makes `all` what is asked for, as far as specifications go.
-    fn edit(&self, all: &mut Declaration) {
-        match self {
-            Self::PutNetwork(spec, _) => put(&mut all.networks, spec, |it| &it.id),
-            Self::PutLoadBalancer(spec, _) => put(&mut all.load_balancers, spec, |it| &it.id),
-            Self::PutService(spec, _) => put(&mut all.services, spec, |it| &it.id),
-            Self::PutEndpoint { spec, .. } => put(&mut all.endpoints, spec, |it| &it.id),
-            Self::Delete(id) => all.remove(|it| it == id),
-            Self::DeleteGroup(group) => all.remove(|it| group.holds(it)),
-            Self::PutTags(..) | Self::PutZoneGroup(..) | Self::DeleteZoneGroup(..) | Self::PutGroup(_) => {}
-        }
-    }
 }
 
 impl Model {
@@ -139,9 +126,7 @@ impl Model {
         guid: &mut dyn FnMut() -> Uuid,
     ) -> Result<Outcome, RequestError> {
         self.admit(request, precondition)?;
-        let mut wanted = self.everything();
-        request.edit(&mut wanted);
-        let settled = settle(self, &Wish { wanted: &wanted, request: Some(request) }, now, guid);
+        let settled = settle(self, &Edits::of_request(self, request), Some(request), now, guid);
         if !settled.refusals.is_empty() {
             return Err(Refusals(settled.refusals).into());
         }
@@ -152,18 +137,17 @@ impl Model {
     /// What a request finds in its way before anything is tried.
     fn admit(&self, request: &Request, precondition: &Precondition) -> Result<(), RequestError> {
         if let Request::DeleteGroup(group) = request {
-            let mut held = self.ids().filter(|id| group.holds(id));
-            let owned = held.find(|id| self.meta(id).is_some_and(|meta| meta.owner == Owner::File));
+            let owned =
+                self.ids_in(group).find(|id| self.meta(id).is_some_and(|meta| meta.owner == Owner::File));
             return owned.map_or(Ok(()), |id| Err(RequestError::OwnedByFile(id.clone())));
         }
         let Some(id) = request.target() else { return Ok(()) };
         let meta = self.meta(id);
-        let version = self.etag(id);
         let fits = match precondition {
             Precondition::None => true,
-            Precondition::Exists => version.is_some(),
-            Precondition::Absent => version.is_none(),
-            Precondition::Is(wanted) => version.is_some_and(|version| same_version(&version, wanted)),
+            Precondition::Exists => meta.is_some(),
+            Precondition::Absent => meta.is_none(),
+            Precondition::Is(wanted) => self.etag(id).is_some_and(|version| same_version(&version, wanted)),
         };
         if !fits {
             return Err(RequestError::Changed(id.clone()));
@@ -182,12 +166,7 @@ impl Model {
     fn guard(&self, id: &ResourceId) -> Result<(), RequestError> {
         let users: Vec<&ResourceId> = match id.kind {
             Kind::VirtualNetwork => self.users_of_network(id).collect(),
-            Kind::LoadBalancer => self
-                .services
-                .values()
-                .filter(|service| service.spec.load_balancer == *id)
-                .map(|service| &service.spec.id)
-                .collect(),
+            Kind::LoadBalancer => self.indexes.services_of.of(id).collect(),
             // Their own guards are in `settle`, which a declaration needs too.
             Kind::PrivateLinkService | Kind::PrivateEndpoint => vec![],
         };
@@ -200,9 +179,7 @@ impl Model {
 
     /// What lies in a network.
     pub fn users_of_network<'a>(&'a self, id: &'a ResourceId) -> impl Iterator<Item = &'a ResourceId> {
-        let load_balancers = self.load_balancers.values().filter(move |it| it.spec.network == *id);
-        let endpoints = self.endpoints.values().filter(move |it| it.spec.network == *id);
-        load_balancers.map(|it| &it.spec.id).chain(endpoints.map(|it| &it.spec.id))
+        self.indexes.balancers_in.of(id).chain(self.indexes.endpoints_in.of(id))
     }
 
     /// What a resource has besides its specification.
@@ -220,11 +197,4 @@ impl Model {
 fn same_version(a: &str, b: &str) -> bool {
     let strong = |tag: &str| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned();
     strong(a) == strong(b)
-}
-
-fn put<T: Clone>(all: &mut Vec<T>, spec: &T, id: fn(&T) -> &ResourceId) {
-    match all.iter_mut().find(|other| id(other) == id(spec)) {
-        Some(there) => *there = spec.clone(),
-        None => all.push(spec.clone()),
-    }
 }

@@ -1,6 +1,6 @@
 //! Private link services.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use plnat_common::record::MAX_NAT_ADDRESSES;
@@ -33,6 +33,29 @@ pub struct ServiceSpec {
     pub auto_approval: Audience,
     /// Names that are handed to consumers whose connection is approved.
     pub fqdns: Vec<String>,
+    /// What is said of single consumers.
+    #[serde(default, skip_serializing_if = "Consumers::is_empty")]
+    pub consumers: Consumers,
+}
+
+/// What a service says of single consumers, beyond visibility and auto-approval.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Consumers {
+    /// Who gets nothing, whatever visibility and auto-approval say. To them the service does not exist.
+    pub reject: BTreeSet<Name>,
+    /// How many connections of a subscription may be Approved; as many as there are where it is not named.
+    pub limits: BTreeMap<Name, u32>,
+    /// Whether changed lists decide about the connections that are there, too.
+    pub reconcile: bool,
+}
+
+impl Consumers {
+    /// Most connections that a limit may allow.
+    pub const LIMIT: std::ops::RangeInclusive<u32> = 1..=MAX_ENDPOINTS as u32;
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A NAT IP configuration.
@@ -156,7 +179,8 @@ impl Service {
 impl ServiceSpec {
     /// Whether a subscription may ask for a connection: its own always may.
     pub fn is_visible_to(&self, subscription: &Name) -> bool {
-        *subscription == self.id.subscription || self.visibility.has(subscription)
+        !self.consumers.reject.contains(subscription)
+            && (*subscription == self.id.subscription || self.visibility.has(subscription))
     }
 
     pub(super) fn check(
@@ -244,6 +268,16 @@ impl ServiceSpec {
                 refuse(field![key], Why::TooMany { what, count: audience.len(), limit });
             }
         }
+        let (rejected, limited) = (self.consumers.reject.len(), self.consumers.limits.len());
+        for (key, count) in [("reject", rejected), ("connection_limit", limited)] {
+            if count > MAX_SUBSCRIPTIONS {
+                let (what, limit) = ("subscriptions", MAX_SUBSCRIPTIONS);
+                refuse(field![key], Why::TooMany { what, count, limit });
+            }
+        }
+        for limit in self.consumers.limits.values().filter(|limit| !Consumers::LIMIT.contains(*limit)) {
+            refuse(field!["connection_limit"], Why::out_of_range(*limit, Consumers::LIMIT));
+        }
         let mut outside = |subscription: String| {
             refuse(field!["auto_approval"], Why::ApprovedButNotVisible { subscription });
         };
@@ -253,7 +287,7 @@ impl ServiceSpec {
             (Audience::Only(subscriptions), _) => {
                 subscriptions
                     .iter()
-                    .filter(|name| !self.is_visible_to(name))
+                    .filter(|name| **name != self.id.subscription && !self.visibility.has(name))
                     .for_each(|name| outside(name.to_string()));
             }
         }

@@ -2,6 +2,7 @@
 //! it had. One resource at a time, in the order of their references.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -10,8 +11,8 @@ use super::Model;
 use super::check::{Index, refuser};
 use super::claims::{Addresses, assign};
 use super::connection::Connection;
-use super::declaration::Declaration;
 use super::difference::Difference;
+use super::edits::Edits;
 use super::endpoint::{Endpoint, EndpointSpec, ServiceRef};
 use super::event::{ConnectionEvent, Event};
 use super::group::Group;
@@ -21,18 +22,10 @@ use super::name::Name;
 use super::network::{Link, LinkSpec, Network, NetworkSpec};
 use super::refusal::{Refusal, Subject, Why, field};
 use super::request::Request;
-use super::resource::ResourceId;
-use super::service::{Nat, Service, ServiceSpec};
+use super::resource::{Kind, ResourceId};
+use super::service::{MAX_ENDPOINTS, Nat, Service, ServiceSpec};
 use super::zone::ZoneGroup;
 use crate::intent::ConnectionState;
-
-/// What is to be settled.
-pub(super) struct Wish<'a> {
-    /// All resources that are to be there.
-    pub(super) wanted: &'a Declaration,
-    /// The request that led to it; none where the file is declared.
-    pub(super) request: Option<&'a Request>,
-}
 
 /// The model after a declaration or a request, and what led there. Worth nothing when something was refused.
 pub(super) struct Settled {
@@ -42,27 +35,35 @@ pub(super) struct Settled {
     pub(super) refusals: Vec<Refusal>,
 }
 
+/// `request` is what led to the edits; none where the file is declared.
 pub(super) fn settle(
     old: &Model,
-    wish: &Wish<'_>,
+    edits: &Edits,
+    request: Option<&Request>,
     now: Timestamp,
     guid: &mut dyn FnMut() -> Uuid,
 ) -> Settled {
-    let Wish { wanted, request } = *wish;
-    let index = Index::new(wanted);
-    let groups = old.groups.clone();
-    let next = Model { last_link_identifier: old.last_link_identifier, groups, ..Model::default() };
+    let Edits { wanted, gone, links } = edits;
+    let mut next = old.clone();
+    if links.is_some() {
+        next.take_out_links();
+    }
+    let mut out: Vec<&ResourceId> = wanted.ids().chain(gone).collect();
+    out.sort_by_key(|id| std::cmp::Reverse(id.kind));
+    out.into_iter().for_each(|id| next.take_out(id));
+    let standing = next.clone();
+    let index = Index::new(wanted, &standing);
     let mut out = Settled { next, difference: Difference::default(), events: vec![], refusals: vec![] };
-    index.check_links(wanted, &mut out.refusals);
+    let links = links.as_deref().unwrap_or_default();
+    index.check_links(links, &mut out.refusals);
     index.check(&mut out.refusals);
-    let addresses = assign(&index, &wanted.links, old, &mut out.refusals);
-    let network_ids = Ids::new(old.networks.values().map(|network| network.id));
-    let link_ids = Ids::new(old.links.values().map(|link| link.id));
-    let mut settling = Settling { old, request, out, addresses, network_ids, link_ids, now, guid };
+    let addresses = assign(&index, links, old, &mut out.refusals);
+    let (network_ids, link_ids) = (Ids::default(), Ids::default());
+    let mut settling = Settling { old, edits, request, out, addresses, network_ids, link_ids, now, guid };
     for (_, spec) in index.networks.firsts() {
         settling.put_network(spec);
     }
-    for spec in &wanted.links {
+    for spec in links {
         settling.put_link(spec);
     }
     for (_, spec) in index.load_balancers.firsts() {
@@ -75,11 +76,13 @@ pub(super) fn settle(
         settling.put_endpoint(subject, spec);
     }
     settling.put_groups();
+    settling.reconcile();
     settling.finish()
 }
 
 struct Settling<'a> {
     old: &'a Model,
+    edits: &'a Edits,
     request: Option<&'a Request>,
     out: Settled,
     addresses: Addresses<'a>,
@@ -93,12 +96,14 @@ impl Settling<'_> {
     fn put_network(&mut self, spec: &NetworkSpec) {
         let old = self.old.networks.get(&spec.id);
         self.out.difference.note(label(&spec.id), old.map(|old| &old.spec), spec, false);
-        let id = old.map_or_else(|| self.network_ids.fresh(), |old| old.id);
+        let id = old
+            .map_or_else(|| self.network_ids.fresh(self.old.networks.values().map(|it| it.id)), |old| old.id);
         let meta = self.meta(&spec.id, old.map(|old| (&old.meta, old.spec != *spec)));
         let mut spec = spec.clone();
         keep_case(&mut spec.id, old.map(|old| &old.spec.id));
         let meta = self.with_guid(meta);
-        self.out.next.networks.insert(spec.id.clone(), Network { spec, id, meta });
+        let network = shared(self.old.networks.get(&spec.id), Network { spec, id, meta });
+        self.out.next.put_network(network);
     }
 
     fn put_link(&mut self, spec: &LinkSpec) {
@@ -109,8 +114,9 @@ impl Settling<'_> {
         let same = old.filter(|old| stays && old.spec.network == spec.network);
         let label = format!("link `{}`", spec.interface);
         self.out.difference.note(label, old.map(|old| &old.spec), spec, old.is_some() && same.is_none());
-        let id = same.map_or_else(|| self.link_ids.fresh(), |old| old.id);
-        self.out.next.links.insert(spec.interface.clone(), Link { spec: spec.clone(), id });
+        let id =
+            same.map_or_else(|| self.link_ids.fresh(self.old.links.values().map(|it| it.id)), |old| old.id);
+        self.out.next.put_link(shared(old, Link { spec: spec.clone(), id }));
     }
 
     fn put_load_balancer(&mut self, spec: &LoadBalancerSpec) {
@@ -122,7 +128,8 @@ impl Settling<'_> {
         let meta = self.with_guid(meta);
         let mut spec = spec.clone();
         keep_case(&mut spec.id, old.map(|old| &old.spec.id));
-        self.out.next.load_balancers.insert(spec.id.clone(), LoadBalancer { spec, addresses, meta });
+        let load_balancer = shared(old, LoadBalancer { spec, addresses, meta });
+        self.out.next.put_load_balancer(load_balancer, &self.old.health);
     }
 
     fn put_service(&mut self, subject: &Subject, spec: &ServiceSpec) {
@@ -136,7 +143,7 @@ impl Settling<'_> {
         let mut service = match old {
             Some(old) => {
                 self.refuse_immutable(subject, &old.spec, spec);
-                let mut service = Service { spec: spec.clone(), meta, ..old.clone() };
+                let mut service = Service { spec: spec.clone(), meta, ..Service::clone(old) };
                 keep_case(&mut service.spec.id, Some(&old.spec.id));
                 service
             }
@@ -152,7 +159,7 @@ impl Settling<'_> {
             }
         };
         service.settle(wanted);
-        self.out.next.services.insert(service.spec.id.clone(), service);
+        self.out.next.put_service(shared(old, service));
     }
 
     fn refuse_immutable(&mut self, subject: &Subject, old: &ServiceSpec, new: &ServiceSpec) {
@@ -177,7 +184,7 @@ impl Settling<'_> {
     fn put_endpoint(&mut self, subject: &Subject, spec: &EndpointSpec) {
         let old = self.old.endpoints.get(&spec.id);
         let service = self.resolve(&spec.private_link_service);
-        let same = old.filter(|old| is_same(old, spec, service));
+        let same = old.filter(|old| is_same(old, spec, service.as_deref()));
         let connection = match same {
             Some(old) => {
                 let mut before = old.spec.clone();
@@ -192,7 +199,8 @@ impl Settling<'_> {
             }
             None => match service.filter(|service| service.spec.is_visible_to(&spec.id.subscription)) {
                 Some(service) => {
-                    let connection = self.request(spec, service.clone());
+                    self.limit_endpoints(subject, service.guid);
+                    let connection = self.request(spec, &service);
                     self.out.difference.note(label(&spec.id), old.map(|old| &old.spec), spec, true);
                     return self.connect(spec, connection);
                 }
@@ -215,7 +223,16 @@ impl Settling<'_> {
         let mut spec = spec.clone();
         keep_case(&mut spec.id, old.map(|old| &old.spec.id));
         let endpoint = Endpoint { spec, address, connection, zone_groups, meta };
-        self.out.next.endpoints.insert(endpoint.spec.id.clone(), endpoint);
+        self.out.next.put_endpoint(shared(old, endpoint));
+    }
+
+    fn limit_endpoints(&mut self, subject: &Subject, service: Uuid) {
+        let count = self.out.next.live_connections(service).count() + 1;
+        if count > MAX_ENDPOINTS {
+            let (what, limit) = ("endpoints of one service", MAX_ENDPOINTS);
+            let why = Why::TooMany { what, count, limit };
+            refuser(&mut self.out.refusals, subject)(field!["private_link_service"], why);
+        }
     }
 
     /// Through the API an endpoint never becomes another one.
@@ -234,7 +251,7 @@ impl Settling<'_> {
     }
 
     /// The DNS zone groups of an endpoint that stays.
-    fn zone_groups(&mut self, subject: &Subject, old: Option<&Endpoint>) -> Vec<ZoneGroup> {
+    fn zone_groups(&mut self, subject: &Subject, old: Option<&Arc<Endpoint>>) -> Vec<ZoneGroup> {
         let Some(old) = old else { return vec![] };
         let mut groups = old.zone_groups.clone();
         match self.request {
@@ -283,7 +300,7 @@ impl Settling<'_> {
         match self.request {
             Some(Request::PutGroup(group)) => {
                 let id = groups.get(&group.id).map_or_else(|| group.id.clone(), |old| old.id.clone());
-                groups.insert(id.clone(), Group { id, ..group.clone() });
+                groups.insert(id.clone(), Arc::new(Group { id, ..group.clone() }));
             }
             Some(Request::DeleteGroup(id)) => _ = groups.remove(id),
             _ => {}
@@ -291,35 +308,53 @@ impl Settling<'_> {
     }
 
     /// The service that an endpoint names. An alias must have been given before: nobody can know a new one.
-    fn resolve(&self, reference: &ServiceRef) -> Option<&Service> {
+    fn resolve(&self, reference: &ServiceRef) -> Option<Arc<Service>> {
         let services = &self.out.next.services;
         match reference {
-            ServiceRef::Id(id) => services.get(id),
-            ServiceRef::Alias(alias) => {
-                let old = self.old.services.values().find(|service| service.alias == *alias)?;
-                services.get(&old.spec.id)
-            }
+            ServiceRef::Id(id) => services.get(id).cloned(),
+            ServiceRef::Alias(alias) => services.get(self.old.indexes.aliases.get(alias)?).cloned(),
         }
     }
 
     /// A request for a connection, decided at once where nobody has to be asked.
-    fn request(&mut self, spec: &EndpointSpec, service: Service) -> Connection {
+    fn request(&mut self, spec: &EndpointSpec, service: &Service) -> Connection {
         let consumer = &spec.id.subscription;
         // A request that is not manual comes from somebody who may approve it: in the file, who owns the service.
         let may_approve = match self.request {
             Some(Request::PutEndpoint { approves, .. }) => *approves,
             _ => *consumer == service.spec.id.subscription,
         };
-        let approved = (!spec.manual && may_approve) || service.spec.auto_approval.has(consumer);
+        let wished = (!spec.manual && may_approve) || service.spec.auto_approval.has(consumer);
+        let full = service.spec.consumers.limits.get(consumer).copied().filter(|limit| {
+            let Settling { old, edits, out, .. } = &*self;
+            // Those that were and stay, and those that are new.
+            let stay = old.live_connections(service.guid).filter(|it| {
+                it.connection.state == ConnectionState::Approved
+                    && it.spec.id.subscription == *consumer
+                    && !edits.gone.contains(&it.spec.id)
+            });
+            let new = out.next.live_connections(service.guid).filter(|it| {
+                it.connection.state == ConnectionState::Approved
+                    && it.spec.id.subscription == *consumer
+                    && old.endpoint_of(it.connection.guid).is_none()
+            });
+            stay.count() + new.count() >= *limit as usize
+        });
+        let approved = wished && full.is_none();
         let state = if approved { ConnectionState::Approved } else { ConnectionState::Pending };
+        let description = match full {
+            Some(limit) if wished => format!("Waits: the limit of {limit} connections is reached"),
+            _ if approved => "Auto-approved".to_owned(),
+            _ => spec.request_message.clone(),
+        };
         Connection {
             guid: (self.guid)(),
             link_identifier: self.out.next.fresh_link_identifier(),
-            service: service.spec.id,
+            service: service.spec.id.clone(),
             service_guid: service.guid,
-            alias: service.alias,
+            alias: service.alias.clone(),
             state,
-            description: if approved { "Auto-approved".to_owned() } else { spec.request_message.clone() },
+            description,
             actions_required: "None".to_owned(),
             requested: self.now,
             since: self.now,
@@ -334,37 +369,49 @@ impl Settling<'_> {
         let approved = endpoint.connection.state == ConnectionState::Approved;
         self.out.events.push(Event::ConnectionRequested(event.clone()));
         self.out.events.extend(approved.then_some(Event::ConnectionApproved(event)));
-        self.out.next.endpoints.insert(spec.id.clone(), endpoint);
+        self.out.next.put_endpoint(Arc::new(endpoint));
+    }
+
+    /// Where a service's lists changed and it wants its connections to follow.
+    fn reconcile(&mut self) {
+        for spec in &self.edits.wanted.services {
+            let lists = |spec: &ServiceSpec| (spec.consumers.clone(), spec.auto_approval.clone());
+            let Some(old) = self.old.services.get(&spec.id) else { continue };
+            if spec.consumers.reconcile && lists(&old.spec) != lists(spec) {
+                let events = self.out.next.reconcile(old.guid, spec, self.now);
+                self.out.events.extend(events);
+            }
+        }
     }
 
     fn finish(self) -> Settled {
-        let Self { old, mut out, now, .. } = self;
-        gone(&old.networks, &out.next.networks).for_each(|(id, _)| out.difference.deleted.push(label(id)));
-        gone(&old.links, &out.next.links)
-            .for_each(|(name, _)| out.difference.deleted.push(format!("link `{name}`")));
-        gone(&old.load_balancers, &out.next.load_balancers)
-            .for_each(|(id, _)| out.difference.deleted.push(label(id)));
-        for (id, service) in gone(&old.services, &out.next.services) {
+        let Self { old, edits, mut out, now, .. } = self;
+        let networks = edits.gone.iter().filter(|id| id.kind == Kind::VirtualNetwork);
+        out.difference.deleted.extend(networks.map(label));
+        if edits.links.is_some() {
+            let lost = old.links.keys().filter(|name| !out.next.links.contains_key(*name));
+            out.difference.deleted.extend(lost.map(|name| format!("link `{name}`")));
+        }
+        for id in edits.gone.iter().filter(|id| id.kind != Kind::VirtualNetwork) {
             out.difference.deleted.push(label(id));
+            let Some(service) = old.services.get(id) else { continue };
             let count = out.next.live_connections(service.guid).count();
             if count > 0 {
                 let subject = Subject::Resource { id: id.clone(), occurrence: 0 };
                 refuser(&mut out.refusals, &subject)(field![], Why::HasConnections { count });
             }
         }
+        let touched = edits.wanted.endpoints.iter().map(|spec| &spec.id);
+        let touched: BTreeSet<&ResourceId> = touched.chain(&edits.gone).collect();
         let mut deleted = vec![];
-        for (id, endpoint) in &old.endpoints {
-            let stays = out.next.endpoints.get(id);
-            if stays.is_none() {
-                out.difference.deleted.push(label(id));
-            }
+        for endpoint in touched.into_iter().filter_map(|id| old.endpoints.get(id)) {
+            let stays = out.next.endpoints.get(&endpoint.spec.id);
             let connected = stays.is_some_and(|next| next.connection.guid == endpoint.connection.guid);
             if !connected && endpoint.connection.is_live() {
                 deleted.push(Event::ConnectionDeleted(ConnectionEvent::of(endpoint, now)));
             }
         }
         out.events.splice(0..0, deleted);
-        out.next.settle_probes(&old.health);
         if !out.difference.is_empty() {
             out.events.push(Event::ConfigurationChanged { time: now, difference: out.difference.clone() });
         }
@@ -396,18 +443,16 @@ const FIRST_LINK_IDENTIFIER: u32 = 0x2000_0001;
 
 /// Numbers for what is new: the lowest from 1 on that nothing had before the declaration, so that what is keyed by
 /// the number of something deleted never fits something new at once.
+#[derive(Default)]
 struct Ids {
-    taken: BTreeSet<u32>,
+    taken: Option<BTreeSet<u32>>,
     last: u32,
 }
 
 impl Ids {
-    fn new(taken: impl Iterator<Item = u32>) -> Self {
-        Self { taken: taken.collect(), last: 0 }
-    }
-
-    fn fresh(&mut self) -> u32 {
-        self.last = (self.last.saturating_add(1)..).find(|id| !self.taken.contains(id)).unwrap_or(u32::MAX);
+    fn fresh(&mut self, taken: impl Iterator<Item = u32>) -> u32 {
+        let taken = self.taken.get_or_insert_with(|| taken.collect());
+        self.last = (self.last.saturating_add(1)..).find(|id| !taken.contains(id)).unwrap_or(u32::MAX);
         self.last
     }
 }
@@ -422,9 +467,10 @@ fn label(id: &ResourceId) -> String {
     format!("{} `{}`", id.kind, id.short())
 }
 
-fn gone<'a, K: Ord, V>(
-    old: &'a std::collections::BTreeMap<K, V>,
-    next: &'a std::collections::BTreeMap<K, V>,
-) -> impl Iterator<Item = (&'a K, &'a V)> {
-    old.iter().filter(|(key, _)| !next.contains_key(key))
+/// The old value where the new one is the same, so that nobody takes it for another.
+fn shared<T: PartialEq>(old: Option<&Arc<T>>, new: T) -> Arc<T> {
+    match old {
+        Some(old) if **old == new => old.clone(),
+        _ => Arc::new(new),
+    }
 }

@@ -1,6 +1,7 @@
 //! The model's tests, and the world that they share: a provider with a service and three consumers that have the
 //! same addresses.
 
+mod consumers;
 mod decisions;
 mod health;
 mod invariants;
@@ -9,6 +10,7 @@ mod refusals;
 mod requests;
 mod rows;
 mod views;
+mod whole;
 
 use std::net::Ipv4Addr;
 
@@ -190,6 +192,7 @@ fn declaration() -> Declaration {
         visibility: only(&["contoso", "fabrikam"]),
         auto_approval: only(&["contoso"]),
         fqdns: vec!["web.example.com".to_owned()],
+        consumers: Consumers::default(),
     };
     Declaration {
         networks: vec![

@@ -172,7 +172,8 @@ impl Model {
 
     /// The subscription of a service, by [`ServiceView::key`].
     pub fn subscription_of(&self, key: &str) -> Option<String> {
-        let service = self.services.values().find(|service| service.guid.to_string() == key)?;
+        let guid: Uuid = key.parse().ok()?;
+        let service = self.services.values().find(|service| service.guid == guid)?;
         Some(service.spec.id.subscription.to_string())
     }
 

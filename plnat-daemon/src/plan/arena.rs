@@ -23,11 +23,21 @@ pub(super) struct Arena {
     gaps: BTreeMap<u32, u32>,
     /// The gaps as (length, first entry).
     gaps_by_length: BTreeSet<(u32, u32)>,
+    /// First entries of the regions that rest.
+    resting: BTreeSet<u32>,
     /// What this round placed, by rule slot.
     placed: BTreeMap<u32, u32>,
-    /// The regions that this round took.
-    undo: Vec<u32>,
+    undo: Vec<Undo>,
     changed: BTreeSet<u32>,
+}
+
+/// What a round did.
+#[derive(Debug)]
+enum Undo {
+    /// Took a region.
+    Taken(u32),
+    /// Gave a rule, whose region this was, another one or none.
+    Moved(u32, Option<u32>),
 }
 
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
@@ -49,6 +59,7 @@ impl Arena {
             by_rule: BTreeMap::new(),
             gaps: BTreeMap::new(),
             gaps_by_length: BTreeSet::new(),
+            resting: BTreeSet::new(),
             placed: BTreeMap::new(),
             undo: Vec::new(),
             changed: BTreeSet::new(),
@@ -57,7 +68,8 @@ impl Arena {
         arena
     }
 
-    /// Starts a round of [`Arena::place`], which [`Arena::keep_placed`] or [`Arena::roll_back`] ends.
+    /// Starts a round of [`Arena::place`], which [`Arena::keep_placed`] ends. It is kept unless [`Arena::roll_back`]
+    /// follows.
     pub(super) fn begin(&mut self) {
         self.placed.clear();
         self.undo.clear();
@@ -79,7 +91,8 @@ impl Arena {
     fn take(&mut self, region: Region) -> Result<u32, PlanError> {
         let gap = self.gaps_by_length.range((region.length, 0)..).next().copied();
         let Some((length, first)) = gap else {
-            let resting = self.regions.values().filter(|r| r.resting.is_some()).map(|r| r.length).sum();
+            let resting =
+                self.resting.iter().filter_map(|first| self.regions.get(first)).map(|r| r.length).sum();
             let used: u32 = self.regions.values().map(|r| r.length).sum();
             return Err(PlanError::Full {
                 map: "MAGLEV",
@@ -94,57 +107,93 @@ impl Arena {
             self.add_gap(first + region.length, length - region.length);
         }
         self.regions.insert(first, region);
-        self.undo.push(first);
+        self.undo.push(Undo::Taken(first));
         self.changed.insert(first);
         Ok(first)
     }
 
-    /// Lets the regions rest that this round did not place again; says whether there were any.
-    pub(super) fn keep_placed(&mut self, generation: u64) -> bool {
-        self.undo.clear();
-        let before = std::mem::replace(&mut self.by_rule, std::mem::take(&mut self.placed));
+    /// Lets the regions of `rules` rest that this round did not place again; says whether there were any.
+    pub(super) fn keep_placed(&mut self, rules: impl IntoIterator<Item = u32>, generation: u64) -> bool {
+        let placed = std::mem::take(&mut self.placed);
+        let rules: BTreeSet<u32> = rules.into_iter().chain(placed.keys().copied()).collect();
         let mut released = false;
-        for (rule, first) in before {
-            if self.by_rule.get(&rule) != Some(&first)
-                && let Some(region) = self.regions.get_mut(&first)
-            {
-                region.resting = Some(generation);
-                self.changed.insert(first);
+        for rule in rules {
+            let (before, after) = (self.by_rule.get(&rule).copied(), placed.get(&rule).copied());
+            if before == after {
+                continue;
+            }
+            self.name(rule, after);
+            self.undo.push(Undo::Moved(rule, before));
+            if let Some(first) = before {
+                self.mark(first, Some(generation));
                 released = true;
             }
         }
         released
     }
 
-    /// Takes back what this round took.
+    /// Slots of the rules that have a region.
+    pub(super) fn rules(&self) -> Vec<u32> {
+        self.by_rule.keys().copied().collect()
+    }
+
+    fn name(&mut self, rule: u32, first: Option<u32>) {
+        match first {
+            Some(first) => self.by_rule.insert(rule, first),
+            None => self.by_rule.remove(&rule),
+        };
+    }
+
+    fn mark(&mut self, first: u32, resting: Option<u64>) {
+        if let Some(region) = self.regions.get_mut(&first) {
+            region.resting = resting;
+            self.changed.insert(first);
+        }
+        match resting {
+            Some(_) => self.resting.insert(first),
+            None => self.resting.remove(&first),
+        };
+    }
+
+    /// Takes back what this round did.
     pub(super) fn roll_back(&mut self) {
-        while let Some(first) = self.undo.pop() {
-            self.free_up(first);
+        self.placed.clear();
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Taken(first) => {
+                    self.free_up(first);
+                    self.changed.insert(first);
+                }
+                Undo::Moved(rule, before) => {
+                    self.name(rule, before);
+                    before.into_iter().for_each(|first| self.mark(first, None));
+                }
+            }
         }
     }
 
     /// Ends the rest of the regions that were released in `generation` or before; says whether there were any.
     pub(super) fn wake(&mut self, generation: u64) -> bool {
-        let rested: Vec<u32> = self
-            .regions
-            .iter()
-            .filter(|(_, region)| region.resting.is_some_and(|since| since <= generation))
-            .map(|(&first, _)| first)
-            .collect();
+        let rested = self.resting.iter().copied().filter(|first| {
+            self.regions.get(first).is_some_and(|it| it.resting.is_some_and(|since| since <= generation))
+        });
+        let rested: Vec<u32> = rested.collect();
         for &first in &rested {
             self.free_up(first);
         }
         self.changed.extend(&rested);
+        self.undo.clear();
         !rested.is_empty()
     }
 
     /// True while a region rests.
     pub(super) fn rests(&self) -> bool {
-        self.regions.values().any(|region| region.resting.is_some())
+        !self.resting.is_empty()
     }
 
     fn free_up(&mut self, mut first: u32) {
         let Some(region) = self.regions.remove(&first) else { return };
+        self.resting.remove(&first);
         let mut length = region.length;
         if let Some(after) = self.remove_gap(first + length) {
             length += after;
@@ -212,6 +261,7 @@ impl Arena {
         self.add_gap(start, first - start);
         self.add_gap(end, stop - end);
         self.regions.insert(first, region);
+        self.resting.extend(region.resting.map(|_| first));
         if region.resting.is_none() && self.by_rule.insert(region.rule, first).is_some() {
             return Err(RowError::Contradiction { row: name.into() });
         }
@@ -235,10 +285,10 @@ mod tests {
         let mut arena = Arena::new(251 + 251);
         arena.begin();
         assert_eq!(arena.place(1, 251, 7), Ok(0));
-        arena.keep_placed(1);
+        arena.keep_placed([], 1);
         arena.begin();
         assert_eq!(arena.place(1, 251, 8), Ok(251));
-        assert!(arena.keep_placed(2));
+        assert!(arena.keep_placed([], 2));
         arena.begin();
         assert_eq!(full(arena.place(1, 251, 9)), 251);
         arena.roll_back();
@@ -255,12 +305,12 @@ mod tests {
         for rule in 1..=4 {
             arena.place(rule, 251, 0).unwrap();
         }
-        arena.keep_placed(1);
+        arena.keep_placed([], 1);
         arena.begin();
         assert_eq!(full(arena.place(9, 1021, 0)), 0);
         arena.roll_back();
         arena.begin();
-        arena.keep_placed(2);
+        arena.keep_placed(1..=4, 2);
         arena.wake(2);
         arena.begin();
         assert_eq!(arena.place(9, 1021, 0), Ok(0));
@@ -271,7 +321,7 @@ mod tests {
         let mut arena = Arena::new(600);
         arena.begin();
         arena.place(1, 251, 1).unwrap();
-        arena.keep_placed(1);
+        arena.keep_placed([], 1);
         let rows: Vec<_> = arena.rows().collect();
         arena.begin();
         arena.place(2, 251, 1).unwrap();

@@ -26,12 +26,34 @@ pub(super) struct Assigned {
     pub(super) arena: Arena,
 }
 
+/// What a round gives up, unless it took it again.
+#[derive(Default)]
+pub(super) struct Left {
+    pub(super) endpoints: Vec<u32>,
+    pub(super) services: Vec<u32>,
+    pub(super) rules: Vec<u32>,
+    pub(super) backends: Vec<u32>,
+    pub(super) blocks: Vec<u32>,
+}
+
 /// What a round gave up.
+#[derive(Debug, Default)]
 pub(super) struct Released {
     /// Whether it was anything at all.
     pub(super) any: bool,
     /// The port blocks among it.
     pub(super) blocks: Vec<u32>,
+    /// The rules among it.
+    pub(super) rules: Vec<u32>,
+}
+
+/// What a sweep freed.
+#[derive(Debug, Default)]
+pub(super) struct Woken {
+    /// Whether it was anything at all.
+    pub(super) any: bool,
+    /// The backends among it.
+    pub(super) backends: Vec<u32>,
 }
 
 impl Assigned {
@@ -46,7 +68,7 @@ impl Assigned {
         }
     }
 
-    /// Starts a round, which [`Assigned::keep`] or [`Assigned::roll_back`] ends.
+    /// Starts a round. It is kept unless [`Assigned::roll_back`] follows.
     pub(super) fn begin(&mut self) {
         self.endpoints.begin();
         self.services.begin();
@@ -56,16 +78,28 @@ impl Assigned {
         self.arena.begin();
     }
 
-    /// Keeps what this round took and lets all else rest.
-    pub(super) fn keep(&mut self, generation: u64) -> Released {
-        let blocks = self.blocks.keep_taken(generation);
-        let mut any = !blocks.is_empty();
-        any |= !self.endpoints.keep_taken(generation).is_empty();
-        any |= !self.services.keep_taken(generation).is_empty();
-        any |= !self.rules.keep_taken(generation).is_empty();
-        any |= !self.backends.keep_taken(generation).is_empty();
-        any |= self.arena.keep_placed(generation);
-        Released { any, blocks }
+    /// Everything that was ever given out.
+    pub(super) fn all(&self) -> Left {
+        Left {
+            endpoints: self.endpoints.all().collect(),
+            services: self.services.all().collect(),
+            rules: self.rules.all().chain(self.arena.rules()).collect(),
+            backends: self.backends.all().collect(),
+            blocks: self.blocks.all().collect(),
+        }
+    }
+
+    /// Lets all rest that was left and that this round did not take.
+    pub(super) fn release(&mut self, left: Left, generation: u64) -> Released {
+        let Left { endpoints, services, rules, backends, blocks } = left;
+        let mut any = self.arena.keep_placed(rules.iter().copied(), generation);
+        let blocks = self.blocks.release(blocks, generation);
+        let backends = self.backends.release(backends, generation);
+        let rules = self.rules.release(rules, generation);
+        any |= !self.endpoints.release(endpoints, generation).is_empty();
+        any |= !self.services.release(services, generation).is_empty();
+        any |= !(rules.is_empty() && backends.is_empty() && blocks.is_empty());
+        Released { any, blocks, rules }
     }
 
     /// Leaves everything as it was before the round.
@@ -78,14 +112,16 @@ impl Assigned {
         self.arena.roll_back();
     }
 
-    /// Ends the rest of what was released in `generation` or before; says whether there was anything.
-    pub(super) fn wake(&mut self, generation: u64) -> bool {
-        let mut any = self.endpoints.wake(generation);
-        any |= self.services.wake(generation);
-        any |= self.rules.wake(generation);
-        any |= self.backends.wake(generation);
-        any |= self.blocks.wake(generation);
-        any | self.arena.wake(generation)
+    /// Ends the rest of what was released in `generation` or before.
+    pub(super) fn wake(&mut self, generation: u64) -> Woken {
+        let backends = self.backends.wake(generation);
+        let mut any = !backends.is_empty();
+        any |= !self.endpoints.wake(generation).is_empty();
+        any |= !self.services.wake(generation).is_empty();
+        any |= !self.rules.wake(generation).is_empty();
+        any |= !self.blocks.wake(generation).is_empty();
+        any |= self.arena.wake(generation);
+        Woken { any, backends }
     }
 
     /// True while something rests.

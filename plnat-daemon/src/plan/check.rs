@@ -1,5 +1,6 @@
 //! What an intent must not be: no map can hold two things under one key. The model refuses all of this with file and
-//! line long before; here it is what keeps one consumer's records from being another's.
+//! line long before; here it is what keeps one consumer's records from being another's. What two parts of an intent
+//! must not have in common is found out where they are put together.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -7,18 +8,25 @@ use std::fmt::Display;
 use plnat_common::net::Scope;
 
 use crate::dataplane::Capacity;
-use crate::intent::{Endpoint, Intent, Link, Protocol, Service};
+use crate::intent::{Intent, Link, Protocol, Service};
 
 use super::error::PlanError;
 
-/// Refuses an intent that contradicts itself or exceeds what keys can hold.
-pub(super) fn check(intent: &Intent, capacity: &Capacity) -> Result<(), PlanError> {
-    links(&intent.links, capacity)?;
-    services(&intent.services)?;
-    endpoints(&intent.endpoints, intent)
+/// Refuses two services or endpoints of one key.
+pub(super) fn keys(intent: &Intent) -> Result<(), PlanError> {
+    let mut keys = BTreeSet::new();
+    for service in &intent.services {
+        once(&mut keys, &service.key, "service", &service.key)?;
+    }
+    let mut keys = BTreeSet::new();
+    for endpoint in &intent.endpoints {
+        once(&mut keys, &endpoint.key, "endpoint", &endpoint.key)?;
+    }
+    Ok(())
 }
 
-fn links(links: &[Link], capacity: &Capacity) -> Result<(), PlanError> {
+/// Refuses links that contradict each other or exceed what keys can hold.
+pub(super) fn links(links: &[Link], capacity: &Capacity) -> Result<(), PlanError> {
     let (mut ids, mut interfaces) = (BTreeSet::new(), BTreeSet::new());
     for link in links {
         let name = &link.interface;
@@ -43,20 +51,13 @@ fn links(links: &[Link], capacity: &Capacity) -> Result<(), PlanError> {
     Ok(())
 }
 
-fn services(services: &[Service]) -> Result<(), PlanError> {
-    let (mut keys, mut nat) = (BTreeSet::new(), BTreeSet::new());
-    for service in services {
-        once(&mut keys, &service.key, "service", &service.key)?;
-        network(&service.key, service.network)?;
-        for address in service.nat.iter().flatten() {
-            once(&mut nat, (service.network, address), "NAT address", address)?;
-        }
-        rules(service)?;
+/// Refuses a service that contradicts itself or exceeds what keys can hold.
+pub(super) fn service(service: &Service) -> Result<(), PlanError> {
+    network(&service.key, service.network)?;
+    let mut nat = BTreeSet::new();
+    for address in service.nat.iter().flatten() {
+        once(&mut nat, address, "NAT address", address)?;
     }
-    Ok(())
-}
-
-fn rules(service: &Service) -> Result<(), PlanError> {
     let (mut keys, mut matches) = (BTreeSet::new(), BTreeSet::new());
     for rule in &service.rules {
         let name = format!("{} of {}", rule.key, service.key);
@@ -73,39 +74,6 @@ fn rules(service: &Service) -> Result<(), PlanError> {
         let mut members = BTreeSet::new();
         for member in &rule.members {
             once(&mut members, member.address, "backend", format!("{} in {name}", member.address))?;
-        }
-    }
-    Ok(())
-}
-
-fn endpoints(endpoints: &[Endpoint], intent: &Intent) -> Result<(), PlanError> {
-    let (mut keys, mut addresses) = (BTreeSet::new(), BTreeSet::new());
-    let links: std::collections::BTreeMap<_, _> =
-        intent.links.iter().map(|link| (link.id, link.network)).collect();
-    let nat: BTreeSet<_> = intent
-        .services
-        .iter()
-        .flat_map(|service| service.nat.iter().flatten().map(|&address| (service.network, address)))
-        .collect();
-    for link in &intent.links {
-        let Some(address) = link.dns.map(|dns| dns.address) else { continue };
-        addresses.insert((&link.id, address));
-        if nat.contains(&(link.network, address)) {
-            return Err(PlanError::Twice { what: "address", name: format!("{address} on link {}", link.id) });
-        }
-    }
-    for endpoint in endpoints {
-        once(&mut keys, &endpoint.key, "endpoint", &endpoint.key)?;
-        for link in &endpoint.links {
-            let Some(&network) = links.get(link) else {
-                let (name, by) = (link.to_string(), format!("endpoint {}", endpoint.key));
-                return Err(PlanError::Unknown { what: "link", name, by });
-            };
-            let address = endpoint.address;
-            once(&mut addresses, (link, address), "endpoint address", format!("{address} on link {link}"))?;
-            if nat.contains(&(network, address)) {
-                return Err(PlanError::EndpointIsNat { address, endpoint: endpoint.key.clone() });
-            }
         }
     }
     Ok(())

@@ -1,64 +1,57 @@
-//! One plan in the making: walks the intent once, takes slots, and writes the records down.
+//! One plan in the making: takes slots for what changed, and writes its records down. Nothing but slots is touched
+//! until the plan is kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod dirty;
+mod parts;
+
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
-use plnat_common::maglev;
-use plnat_common::net::{Ip4, Mac, MacPair, Port, Scope, TCP, UDP};
-use plnat_common::record::SourceKey;
-use plnat_common::record::{self, ANY_PORT, ANY_PROTOCOL, Address, AddressKey, Backend, Interface, RuleKey};
-use plnat_common::record::{address_kind, backend_state, distribution, endpoint_state, interface_flag};
+use plnat_common::net::Port;
+use plnat_common::record::{Backend, Interface, backend_state, interface_flag};
 
 use crate::dataplane::Capacity;
-use crate::intent::{ConnectionState, Distribution, Endpoint, Intent, Member, MemberState};
-use crate::intent::{Protocol, Rule, Service};
+use crate::intent::{Delta, Endpoint, Link, Service};
 
-use super::assigned::Assigned;
+use super::assigned::{Assigned, Left, Released};
 use super::check;
 use super::error::PlanError;
 use super::ground::Ground;
-use super::keys::{BackendKey, BlockKey, EndpointKey, RuleName, ServiceKey};
-use super::records::Records;
-use super::tables::{self, Tables};
+use super::keys::BackendKey;
+use super::state::{EndpointPart, ServicePart, State, Ways, less};
+use super::tables::Tables;
+use dirty::Dirty;
+use parts::Sketch;
 
-/// A plan whose slots are taken.
-pub(super) struct Draft {
-    pub(super) records: Records,
+/// A plan whose slots are taken. Kept or given up, and nothing else in between.
+#[derive(Debug)]
+#[must_use = "its slots are taken: keep it or give it up"]
+pub struct Draft {
+    links: Option<Vec<Link>>,
+    ways: Ways,
+    ground: Arc<Ground>,
+    seed: [u64; 2],
+    services: Vec<(String, Option<ServicePart>)>,
+    endpoints: Vec<(String, Option<EndpointPart>)>,
+    interfaces: BTreeMap<u32, Interface>,
     /// Port blocks that nobody held before.
     pub(super) fresh: Vec<u32>,
-    /// Slots of the rules that have a table.
-    pub(super) tables: BTreeSet<u32>,
+    pub(super) released: Released,
 }
 
-/// Takes slots for everything in `intent` and makes its records. After an error the slots have to be rolled back.
-pub(super) fn draft(
-    capacity: &Capacity,
-    assigned: &mut Assigned,
-    tables: &mut Tables,
-    intent: &Intent,
-    ground: &Ground,
-    seed: [u64; 2],
-) -> Result<Draft, PlanError> {
-    check::check(intent, capacity)?;
-    let draft = Draft { records: Records::default(), fresh: Vec::new(), tables: BTreeSet::new() };
-    let ways = ways(intent, ground);
-    let mut sketch = Sketch { assigned, tables, ground, ways, seed, services: BTreeMap::new(), draft };
-    for service in &intent.services {
-        sketch.service(service)?;
-    }
-    for endpoint in &intent.endpoints {
-        sketch.endpoint(endpoint)?;
-    }
-    sketch.interfaces(intent, capacity)?;
-    Ok(sketch.draft)
-}
-
-/// Service by network and NAT address.
-pub(super) fn nat_services(intent: &Intent) -> BTreeMap<(u32, Ipv4Addr), String> {
-    let services = intent.services.iter();
-    services
-        .flat_map(|s| s.nat.iter().flatten().map(|&address| ((s.network, address), s.key.clone())))
-        .collect()
+/// What a plan is made from.
+pub(super) struct Inputs<'a> {
+    pub(super) capacity: &'a Capacity,
+    pub(super) state: &'a State,
+    pub(super) delta: &'a Delta,
+    pub(super) ground: Arc<Ground>,
+    pub(super) seed: [u64; 2],
+    /// A sweep has given back what some services wait for.
+    pub(super) woken: bool,
+    /// Nothing was planned yet: what is assigned is what a predecessor left.
+    pub(super) first: bool,
+    pub(super) generation: u64,
 }
 
 /// The record of a backend that left: its sessions end with their next packet.
@@ -67,255 +60,200 @@ pub(super) fn gone(key: &BackendKey) -> Backend {
     Backend { address, port, state: backend_state::GONE, ..Backend::default() }
 }
 
-/// Ethernet address of each interface that is up, under the network that it belongs to: only over one of these may a
-/// backend of the network be reached.
-fn ways(intent: &Intent, ground: &Ground) -> BTreeMap<(u32, u32), Mac> {
-    let links = intent.links.iter();
+/// Takes slots for everything that changed and makes its records. After an error the slots have to be rolled back.
+pub(super) fn draft(
+    inputs: Inputs<'_>,
+    assigned: &mut Assigned,
+    tables: &mut Tables,
+) -> Result<Draft, PlanError> {
+    let Inputs { capacity, state, delta, ground, seed, woken, first, generation } = inputs;
+    let links = delta.links.as_deref().unwrap_or(&state.links);
+    check::links(links, capacity)?;
+    let ways = ways(links, &ground);
+    let mut dirty = Dirty::new(state, delta);
+    dirty.where_the_ground_moved(&ground, &ways);
+    if seed != state.seed {
+        dirty.all_services();
+    }
+    if woken {
+        dirty.services_that_wait();
+    }
+    dirty.endpoints_of_services_that_come_or_go();
+    claims(state, links, &dirty)?;
+
+    let mut left = Left::default();
+    let mut sketch = Sketch { assigned, tables, ground: &ground, ways: &ways, seed, fresh: vec![] };
+    let mut services = vec![];
+    for (key, intent) in dirty.services() {
+        if let Some(old) = state.services.get(key) {
+            left.services.push(old.slot);
+            left.rules.extend(old.rules.iter().map(|rule| rule.slot));
+            left.backends.extend(old.backends.iter().map(|(slot, _)| *slot));
+            left.blocks.extend(old.blocks());
+        }
+        let part = intent.map(|intent| sketch.service(intent)).transpose()?;
+        services.push((key.to_owned(), part));
+    }
+    let slots: BTreeMap<&str, Option<u32>> =
+        services.iter().map(|(key, part)| (key.as_str(), part.as_ref().map(|part| part.slot))).collect();
+    let mut endpoints = vec![];
+    for (key, intent) in dirty.endpoints() {
+        if let Some(old) = state.endpoints.get(key) {
+            left.endpoints.extend(old.slots.iter().map(|(slot, _)| *slot));
+        }
+        let make = |intent: &Arc<Endpoint>| {
+            let name = intent.service.as_str();
+            let service = match slots.get(name) {
+                Some(slot) => *slot,
+                None => state.services.get(name).map(|part| part.slot),
+            };
+            sketch.endpoint(intent, service)
+        };
+        endpoints.push((key.to_owned(), intent.map(make).transpose()?));
+    }
+    let fresh = sketch.fresh;
+    let interfaces = interfaces(capacity, state, links, &ground, &services, &endpoints)?;
+    let released = assigned.release(if first { assigned.all() } else { left }, generation);
+    let links = delta.links.clone();
+    Ok(Draft { links, ways, ground, seed, services, endpoints, interfaces, fresh, released })
+}
+
+impl Draft {
+    /// Makes the records what the plan says.
+    pub(super) fn enter(self, state: &mut State, assigned: &Assigned) {
+        for (key, _) in &self.services {
+            state.drop_service(key);
+        }
+        for (key, _) in &self.endpoints {
+            state.drop_endpoint(key);
+        }
+        for (slot, key, _) in assigned.backends.resting() {
+            state.put_backend(slot, Some(gone(key)));
+        }
+        if let Some(links) = self.links {
+            state.put_links(links);
+        }
+        self.services.into_iter().filter_map(|(_, part)| part).for_each(|part| state.put_service(part));
+        self.endpoints.into_iter().filter_map(|(_, part)| part).for_each(|part| state.put_endpoint(part));
+        state.put_interfaces(self.interfaces);
+        (state.ways, state.ground, state.seed) = (self.ways, self.ground, self.seed);
+    }
+}
+
+fn ways(links: &[Link], ground: &Ground) -> Ways {
     links
+        .iter()
         .filter_map(|link| Some((link.network, ground.interfaces.get(&link.interface)?)))
         .filter(|(_, interface)| interface.up)
         .map(|(network, interface)| ((network, interface.index), interface.mac))
         .collect()
 }
 
-struct Sketch<'a> {
-    assigned: &'a mut Assigned,
-    tables: &'a mut Tables,
-    ground: &'a Ground,
-    ways: BTreeMap<(u32, u32), Mac>,
-    seed: [u64; 2],
-    /// Slots by key.
-    services: BTreeMap<&'a str, u32>,
-    draft: Draft,
+/// Refuses what would lie under one key of a map.
+fn claims(state: &State, links: &[Link], dirty: &Dirty<'_>) -> Result<(), PlanError> {
+    let mut nat: BTreeMap<(u32, Ipv4Addr), &str> = BTreeMap::new();
+    for service in dirty.services().filter_map(|(_, intent)| intent) {
+        check::service(service)?;
+        for address in service.nat.iter().flatten() {
+            let key = (service.network, *address);
+            let stays = state.nat.get(&key).is_some_and(|holder| !dirty.has_service(holder));
+            if stays || nat.insert(key, &service.key).is_some() {
+                return Err(PlanError::Twice { what: "NAT address", name: address.to_string() });
+            }
+        }
+    }
+    let network_of: BTreeMap<u32, u32> = links.iter().map(|link| (link.id, link.network)).collect();
+    let mut at: BTreeMap<(u32, Ipv4Addr), &Endpoint> = BTreeMap::new();
+    for endpoint in dirty.endpoints().filter_map(|(_, intent)| intent) {
+        let address = endpoint.address;
+        for link in &endpoint.links {
+            let Some(network) = network_of.get(link) else {
+                let (name, by) = (link.to_string(), format!("endpoint {}", endpoint.key));
+                return Err(PlanError::Unknown { what: "link", name, by });
+            };
+            let stays = state.at.get(&(*link, address)).is_some_and(|holder| !dirty.has_endpoint(holder));
+            if stays || at.insert((*link, address), endpoint).is_some() {
+                let name = format!("{address} on link {link}");
+                return Err(PlanError::Twice { what: "endpoint address", name });
+            }
+            let key = (*network, address);
+            let stands = state.nat.get(&key).is_some_and(|holder| !dirty.has_service(holder));
+            if stands || nat.contains_key(&key) {
+                return Err(PlanError::EndpointIsNat { address, endpoint: endpoint.key.clone() });
+            }
+        }
+    }
+    for link in links {
+        let Some(address) = link.dns.map(|dns| dns.address) else { continue };
+        let (here, there) = ((link.id, address), (link.network, address));
+        let endpoint =
+            at.contains_key(&here) || state.at.get(&here).is_some_and(|holder| !dirty.has_endpoint(holder));
+        let taken = endpoint
+            || nat.contains_key(&there)
+            || state.nat.get(&there).is_some_and(|holder| !dirty.has_service(holder));
+        if taken {
+            return Err(PlanError::Twice { what: "address", name: format!("{address} on link {}", link.id) });
+        }
+    }
+    for &(network, address) in nat.keys() {
+        for link in links.iter().filter(|link| link.network == network) {
+            let holder = state.at.get(&(link.id, address)).filter(|holder| !dirty.has_endpoint(holder));
+            if let Some(endpoint) = holder {
+                return Err(PlanError::EndpointIsNat { address, endpoint: endpoint.clone() });
+            }
+        }
+    }
+    Ok(())
 }
 
-impl<'a> Sketch<'a> {
-    fn service(&mut self, service: &'a Service) -> Result<(), PlanError> {
-        let key = ServiceKey { service: service.key.clone(), network: service.network };
-        let slot = self.assigned.services.take(key)?.slot;
-        self.services.insert(&service.key, slot);
-        let nat = service.nat.map(|address| address.map_or(Ip4::default(), Ip4::from));
-        let record = record::Service::new(service.network, nat);
-        self.draft.records.services.insert(slot, record);
-        for address in nat.into_iter().filter(|address| !address.is_none()) {
-            let here = AddressKey { scope: Scope::network(service.network), address };
-            let elsewhere = AddressKey { scope: Scope::ANY, address };
-            let addresses = &mut self.draft.records.addresses;
-            addresses.insert(here, Address { kind: address_kind::NAT, slot });
-            addresses.insert(elsewhere, Address { kind: address_kind::NAT_ELSEWHERE, slot: 0 });
+fn interfaces(
+    capacity: &Capacity,
+    state: &State,
+    links: &[Link],
+    ground: &Ground,
+    services: &[(String, Option<ServicePart>)],
+    endpoints: &[(String, Option<EndpointPart>)],
+) -> Result<BTreeMap<u32, Interface>, PlanError> {
+    let (mut consumers, mut providers) = (state.consumers.clone(), state.providers.clone());
+    for (key, part) in services {
+        let network = |service: &Arc<Service>| service.network;
+        if let Some(old) = state.services.get(key) {
+            less(&mut providers, network(&old.intent));
         }
-        let wide = wide(service);
-        for rule in &service.rules {
-            self.rule(service, slot, rule, &wide)?;
-        }
-        Ok(())
+        part.iter().for_each(|new| *providers.entry(network(&new.intent)).or_default() += 1);
     }
-
-    fn rule(&mut self, service: &Service, of: u32, rule: &Rule, wide: &Wide) -> Result<(), PlanError> {
-        let name = RuleName { service: service.key.clone(), rule: rule.key.clone() };
-        let slot = self.assigned.rules.take(name)?.slot;
-        let mut members: Vec<&Member> = rule.members.iter().collect();
-        members.sort_by_key(|member| member.address);
-        let mut up = Vec::new();
-        for member in members {
-            let backend = self.backend(service, rule, member, wide)?;
-            // A backend may answer probes before its next hop is known here.
-            let reached = self.way(service.network, member.address).is_some();
-            if member.state == MemberState::Up && member.weight > 0 && reached {
-                let identity = tables::identity(member.address);
-                up.push(maglev::Member { slot: backend, identity, weight: member.weight });
-            }
+    for (key, part) in endpoints {
+        if let Some(old) = state.endpoints.get(key) {
+            old.slots.iter().for_each(|(_, record)| _ = less(&mut consumers, record.link));
         }
-        let record = record::Rule {
-            maglev: self.table(slot, rule.members.len(), up)?,
-            distribution: match rule.distribution {
-                Distribution::FiveTuple => distribution::FIVE_TUPLE,
-                Distribution::SourceIp => distribution::SOURCE_IP,
-                Distribution::SourceIpProtocol => distribution::SOURCE_IP_PROTOCOL,
-            },
-            idle_minutes: rule.idle_minutes,
-            tcp_reset: u8::from(rule.tcp_reset),
-            reserved: [0; 5],
-        };
-        self.draft.records.rules.insert(slot, record);
-        let (protocol, port) = match rule.protocol {
-            Protocol::Tcp => (TCP, Port::new(rule.port)),
-            Protocol::Udp => (UDP, Port::new(rule.port)),
-            Protocol::All => (ANY_PROTOCOL, ANY_PORT),
-        };
-        let key = RuleKey { service: of, port, protocol, zero: 0 };
-        self.draft.records.rule_index.insert(key, slot);
-        Ok(())
+        let new = part.iter().flat_map(|new| &new.slots);
+        new.for_each(|(_, record)| *consumers.entry(record.link).or_default() += 1);
     }
-
-    /// Word of the rule's look-up table. Its size follows the whole pool, so that a backend that fails moves few
-    /// sessions of the others.
-    fn table(&mut self, rule: u32, pool: usize, up: Vec<maglev::Member>) -> Result<u64, PlanError> {
-        if up.is_empty() {
-            return Ok(0);
+    let mut records = BTreeMap::new();
+    for link in links {
+        let Some(interface) = ground.interfaces.get(&link.interface) else { continue };
+        if interface.index >= capacity.interfaces {
+            return Err(PlanError::Full {
+                map: "INTERFACES",
+                capacity: capacity.interfaces,
+                wanted: interface.index,
+                resting: 0,
+                setting: "interfaces",
+            });
         }
-        let size = maglev::size_for(pool);
-        let (table, digest) = self.tables.make(rule, size, up, self.seed);
-        let first = self.assigned.arena.place(rule, size, digest)?;
-        self.draft.records.tables.insert(first, table);
-        self.draft.tables.insert(rule);
-        Ok(record::Rule::table(first, size))
+        let mut flags = 0;
+        if consumers.contains_key(&link.id) || link.dns.is_some() {
+            flags |= interface_flag::CONSUMER;
+        }
+        if providers.contains_key(&link.network) {
+            flags |= interface_flag::PROVIDER;
+        }
+        let (mac, mtu) = (interface.mac, interface.mtu);
+        let record = Interface { link: link.id, network: link.network, flags, mac, mtu };
+        if records.insert(interface.index, record).is_some() {
+            let name = format!("{} of {}", interface.index, link.interface);
+            return Err(PlanError::Twice { what: "interface index", name });
+        }
     }
-
-    fn backend(
-        &mut self,
-        service: &Service,
-        rule: &Rule,
-        member: &Member,
-        wide: &Wide,
-    ) -> Result<u32, PlanError> {
-        let mut block_ports = [None; 2];
-        for &protocol in protocols(rule.protocol) {
-            let all = wide.contains(&(protocol, member.address));
-            block_ports[protocol] = Some(if all { 0 } else { rule.backend_port });
-        }
-        let mut blocks = [[0; record::MAX_NAT_ADDRESSES]; 2];
-        for (index, port) in block_ports.iter().enumerate() {
-            let Some(port) = *port else { continue };
-            for (place, nat) in service.nat.iter().enumerate() {
-                let Some(nat) = *nat else { continue };
-                let protocol = PROTOCOL_NUMBERS[index];
-                let (network, backend) = (service.network, member.address);
-                blocks[index][place] = self.block(BlockKey { network, nat, protocol, backend, port })?;
-            }
-        }
-        let key = BackendKey {
-            service: service.key.clone(),
-            rule: rule.key.clone(),
-            network: service.network,
-            address: member.address,
-            port: rule.backend_port,
-            block_ports,
-        };
-        let slot = self.assigned.backends.take(key)?.slot;
-        let (egress, macs) = self.way(service.network, member.address).unwrap_or_default();
-        let state = match member.state {
-            MemberState::Up => backend_state::UP,
-            MemberState::Draining => backend_state::DRAINING,
-            MemberState::Down => backend_state::DOWN,
-        };
-        let (address, port) = (member.address.into(), Port::new(rule.backend_port));
-        let record = Backend { macs, egress, address, port, state, blocks, ..Backend::default() };
-        self.draft.records.backends.insert(slot, record);
-        Ok(slot)
-    }
-
-    /// The tuple's block; none while sessions of an overlapping tuple may hold ports that it would give out again.
-    fn block(&mut self, key: BlockKey) -> Result<u32, PlanError> {
-        if self.assigned.overlaps(&key) {
-            return Ok(0);
-        }
-        let taken = self.assigned.blocks.take(key)?;
-        if taken.fresh {
-            self.draft.fresh.push(taken.slot);
-        }
-        Ok(taken.slot)
-    }
-
-    fn way(&self, network: u32, address: Ipv4Addr) -> Option<(u32, MacPair)> {
-        let hop = self.ground.next_hops.get(&(network, address))?;
-        let source = *self.ways.get(&(network, hop.egress))?;
-        Some((hop.egress, MacPair::new(hop.mac, source)))
-    }
-
-    fn endpoint(&mut self, endpoint: &Endpoint) -> Result<(), PlanError> {
-        let service = self.services.get(endpoint.service.as_str()).copied();
-        if service.is_none() && endpoint.state == ConnectionState::Approved {
-            let by = format!("approved endpoint {}", endpoint.key);
-            return Err(PlanError::Unknown { what: "service", name: endpoint.service.clone(), by });
-        }
-        let state = match endpoint.state {
-            ConnectionState::Pending => endpoint_state::PENDING,
-            ConnectionState::Approved => endpoint_state::APPROVED,
-            ConnectionState::Rejected => endpoint_state::REJECTED,
-            ConnectionState::Disconnected => endpoint_state::DISCONNECTED,
-        };
-        for &link in &endpoint.links {
-            let (key, address) = (endpoint.key.clone(), endpoint.address);
-            let key = EndpointKey { endpoint: key, service: endpoint.service.clone(), link, address };
-            let slot = self.assigned.endpoints.take(key)?.slot;
-            let record =
-                record::Endpoint { state, service: service.unwrap_or(0), link, ..Default::default() };
-            self.draft.records.endpoints.insert(slot, record);
-            let key = AddressKey { scope: Scope::link(link), address: address.into() };
-            let address = Address { kind: address_kind::ENDPOINT, slot };
-            self.draft.records.addresses.insert(key, address);
-        }
-        Ok(())
-    }
-
-    fn interfaces(&mut self, intent: &Intent, capacity: &Capacity) -> Result<(), PlanError> {
-        let consumers: BTreeSet<u32> =
-            intent.endpoints.iter().flat_map(|e| e.links.iter().copied()).collect();
-        let providers: BTreeSet<u32> = intent.services.iter().map(|service| service.network).collect();
-        for link in &intent.links {
-            for prefix in &link.sources {
-                let key = SourceKey { scope: Scope::link(link.id), address: prefix.network().into() };
-                self.draft.records.sources.insert((key, prefix.prefix_len()));
-            }
-            let Some(interface) = self.ground.interfaces.get(&link.interface) else { continue };
-            if interface.index >= capacity.interfaces {
-                return Err(PlanError::Full {
-                    map: "INTERFACES",
-                    capacity: capacity.interfaces,
-                    wanted: interface.index,
-                    resting: 0,
-                    setting: "interfaces",
-                });
-            }
-            let mut flags = 0;
-            if let Some(dns) = link.dns {
-                let key = AddressKey { scope: Scope::link(link.id), address: dns.address.into() };
-                let interval = NANOSECONDS / dns.queries_per_second;
-                let address = Address { kind: address_kind::DNS, slot: interval };
-                self.draft.records.addresses.insert(key, address);
-            }
-            if consumers.contains(&link.id) || link.dns.is_some() {
-                flags |= interface_flag::CONSUMER;
-            }
-            if providers.contains(&link.network) {
-                flags |= interface_flag::PROVIDER;
-            }
-            let (mac, mtu) = (interface.mac, interface.mtu);
-            let record = Interface { link: link.id, network: link.network, flags, mac, mtu };
-            if self.draft.records.interfaces.insert(interface.index, record).is_some() {
-                let name = format!("{} of {}", interface.index, link.interface);
-                return Err(PlanError::Twice { what: "interface index", name });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Nanoseconds in a second.
-const NANOSECONDS: u32 = 1_000_000_000;
-
-/// Protocol (index into [`Backend::blocks`]) and backend address of those that some rule of the service reaches on
-/// every port: their ports come from one block for all of the service's rules, or two rules would give the same NAT
-/// port to the same backend port.
-type Wide = BTreeSet<(usize, Ipv4Addr)>;
-
-fn wide(service: &Service) -> Wide {
-    let rules = service.rules.iter().filter(|rule| rule.backend_port == 0);
-    rules
-        .flat_map(|rule| rule.members.iter().map(move |member| (rule.protocol, member.address)))
-        .flat_map(|(protocol, address)| protocols(protocol).iter().map(move |&index| (index, address)))
-        .collect()
-}
-
-/// IP protocol number by index into [`Backend::blocks`].
-const PROTOCOL_NUMBERS: [u8; 2] = [TCP, UDP];
-
-/// Indexes into [`Backend::blocks`].
-fn protocols(protocol: Protocol) -> &'static [usize] {
-    match protocol {
-        Protocol::Tcp => &[Backend::TCP],
-        Protocol::Udp => &[Backend::UDP],
-        Protocol::All => &[Backend::TCP, Backend::UDP],
-    }
+    Ok(records)
 }

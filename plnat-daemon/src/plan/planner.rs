@@ -2,17 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use crate::dataplane::Capacity;
-use crate::intent::Intent;
+use crate::intent::{Delta, Intent, Link, Service};
 
 use super::assigned::Assigned;
+use super::check;
+use super::difference::difference;
 use super::draft::{self, Draft};
 use super::error::{PlanError, RowError};
 use super::ground::Ground;
 use super::keys::{BackendKey, BlockKey, EndpointKey, ServiceKey};
-use super::records::Records;
+use super::records::{Records, Write};
+use super::state::State;
+use super::summary::{Summary, summary};
 use super::tables::Tables;
+use super::touched::Touched;
 
 /// Makes records from intents. Its rows belong into the store **before** the records are written.
 #[derive(Debug)]
@@ -20,12 +26,18 @@ pub struct Planner {
     capacity: Capacity,
     assigned: Assigned,
     tables: Tables,
+    state: State,
     /// Number of the last plan that released something.
     generation: u64,
     /// Blocks that nobody held before and that are not known to be installed.
     fresh: BTreeSet<u32>,
-    /// Service by network and NAT address, as last planned.
-    nat_services: BTreeMap<(u32, Ipv4Addr), String>,
+    /// Whether a plan was kept yet.
+    planned: bool,
+    /// Whether a sweep gave something back since the last plan, and the backends among it.
+    woken: bool,
+    woken_backends: Vec<u32>,
+    /// Whether the data plane was ever known to have all records; what was touched since counts from then on only.
+    known: bool,
 }
 
 /// A port block in use.
@@ -52,9 +64,13 @@ impl Planner {
             assigned: Assigned::new(&capacity),
             capacity,
             tables: Tables::default(),
+            state: State::default(),
             generation: 0,
             fresh: BTreeSet::new(),
-            nat_services: BTreeMap::new(),
+            planned: false,
+            woken: false,
+            woken_backends: Vec::new(),
+            known: false,
         }
     }
 
@@ -81,32 +97,107 @@ impl Planner {
         self.assigned.changed_rows()
     }
 
-    /// The records that `intent` asks for. A backend that left stays in them as GONE until a sweep.
+    /// Plans what is other than at the last plan that was kept. The draft's rows ([`Planner::changes`]) go into the
+    /// store before [`Planner::keep`], or [`Planner::give_up`] follows.
     ///
     /// # Errors
     /// When a map has no room or the intent contradicts itself. The planner is as before then.
-    pub fn plan(&mut self, intent: &Intent, ground: &Ground, seed: [u64; 2]) -> Result<Records, PlanError> {
+    pub fn draft(&mut self, delta: &Delta, ground: &Arc<Ground>, seed: [u64; 2]) -> Result<Draft, PlanError> {
         self.assigned.begin();
-        let made = draft::draft(&self.capacity, &mut self.assigned, &mut self.tables, intent, ground, seed);
-        let Draft { mut records, fresh, tables } = match made {
-            Ok(draft) => draft,
-            Err(error) => {
-                self.assigned.roll_back();
-                return Err(error);
-            }
+        let inputs = draft::Inputs {
+            capacity: &self.capacity,
+            state: &self.state,
+            delta,
+            ground: ground.clone(),
+            seed,
+            woken: self.woken,
+            first: !self.planned,
+            generation: self.generation + 1,
         };
-        let released = self.assigned.keep(self.generation + 1);
-        if released.any {
+        let made = draft::draft(inputs, &mut self.assigned, &mut self.tables);
+        if made.is_err() {
+            self.assigned.roll_back();
+        }
+        made
+    }
+
+    /// Whether a plan of the same intent may be another one.
+    pub fn is_behind(&self, ground: &Arc<Ground>) -> bool {
+        !self.planned || self.woken || !Arc::ptr_eq(&self.state.ground, ground)
+    }
+
+    /// Makes a draft the plan.
+    pub fn keep(&mut self, draft: Draft) {
+        if draft.released.any {
             self.generation += 1;
         }
-        self.fresh.extend(fresh);
+        self.fresh.extend(&draft.fresh);
         // A block that was given up and is asked for again may have been used in between.
-        released.blocks.iter().for_each(|block| _ = self.fresh.remove(block));
-        self.tables.keep(&tables);
-        self.nat_services = draft::nat_services(intent);
-        let gone = self.assigned.backends.resting().map(|(slot, key, _)| (slot, draft::gone(key)));
-        records.backends.extend(gone);
-        Ok(records)
+        draft.released.blocks.iter().for_each(|block| _ = self.fresh.remove(block));
+        draft.released.rules.iter().for_each(|&rule| self.tables.forget(rule));
+        self.woken_backends.drain(..).for_each(|slot| self.state.put_backend(slot, None));
+        draft.enter(&mut self.state, &self.assigned);
+        (self.planned, self.woken) = (true, false);
+    }
+
+    /// Leaves everything as it was before the draft.
+    pub fn give_up(&mut self, draft: Draft) {
+        drop(draft);
+        self.assigned.roll_back();
+    }
+
+    /// The records that `intent` asks for, all of it at once. A backend that left stays in them as GONE until a sweep.
+    ///
+    /// # Errors
+    /// As those of [`Planner::draft`].
+    pub fn plan(&mut self, intent: &Intent, ground: &Ground, seed: [u64; 2]) -> Result<Records, PlanError> {
+        let delta = self.delta(intent)?;
+        let same = *self.state.ground == *ground;
+        let ground = if same { self.state.ground.clone() } else { Arc::new(ground.clone()) };
+        let draft = self.draft(&delta, &ground, seed)?;
+        self.keep(draft);
+        Ok(self.state.records.clone())
+    }
+
+    /// What `intent` has that the last plan had not, and the other way around.
+    ///
+    /// # Errors
+    /// When it has two services or endpoints of one key.
+    pub fn delta(&self, intent: &Intent) -> Result<Delta, PlanError> {
+        check::keys(intent)?;
+        Ok(self.state.delta(intent))
+    }
+
+    /// The records of the last plan.
+    pub fn records(&self) -> &Records {
+        &self.state.records
+    }
+
+    /// A service as it was last planned.
+    pub fn service_intent(&self, key: &str) -> Option<&Service> {
+        self.state.services.get(key).map(|part| &*part.intent)
+    }
+
+    /// All services as they were last planned, by key.
+    pub fn service_intents(&self) -> impl Iterator<Item = &Service> {
+        self.state.services.values().map(|part| &*part.intent)
+    }
+
+    /// All links as they were last planned.
+    pub fn links(&self) -> &[Link] {
+        &self.state.links
+    }
+
+    /// The writes that turn `installed` into the last plan, with what they mean. Only records that plans touched since
+    /// [`Planner::installed`] are looked at; before its first call it is all of them.
+    pub fn writes(&self, installed: &Records) -> (Vec<Write>, Summary) {
+        let wanted = &self.state.records;
+        if !self.known {
+            return (difference(installed, wanted, &self.fresh), summary(installed, wanted));
+        }
+        let touched = &self.state.touched;
+        let (installed, wanted) = (touched.part(installed), touched.part(wanted));
+        (difference(&installed, &wanted, &self.fresh), summary(&installed, &wanted))
     }
 
     /// The blocks that [`super::difference`] has to clear.
@@ -118,13 +209,18 @@ impl Planner {
     /// begins from now on.
     pub fn installed(&mut self) -> u64 {
         self.fresh.clear();
+        self.state.touched = Touched::default();
+        self.known = self.planned;
         self.generation
     }
 
     /// A full pass of the sweep has ended that began after [`Planner::installed`] gave `mark`: what rested then may
     /// be used again. True: the next plan will be another one, with the same intent.
     pub fn swept(&mut self, mark: u64) -> bool {
-        self.assigned.wake(mark)
+        let woken = self.assigned.wake(mark);
+        self.woken_backends.extend(woken.backends);
+        self.woken |= woken.any;
+        woken.any
     }
 
     /// True while something rests and waits for a sweep.
@@ -174,7 +270,7 @@ impl Planner {
     /// The port blocks in use, in the order of their tuples within each service. Empty before the first plan.
     pub fn nat_blocks(&self) -> Vec<NatBlock> {
         let held = self.assigned.blocks.held().filter_map(|(key, block)| {
-            let service = self.nat_services.get(&(key.network, key.nat))?.clone();
+            let service = self.state.nat.get(&(key.network, key.nat))?.clone();
             let BlockKey { nat, protocol, backend, port, .. } = *key;
             Some(NatBlock { service, nat, protocol, backend, port, block })
         });

@@ -32,6 +32,8 @@ pub(super) struct Slots<K> {
     holders: Vec<Option<Holder<K>>>,
     /// Free slots below the end of `holders`.
     free: BTreeSet<u32>,
+    /// Slots that rest.
+    resting: BTreeSet<u32>,
     round: u64,
     undo: Vec<Undo>,
     changed: BTreeSet<u32>,
@@ -50,6 +52,7 @@ struct Holder<K> {
 enum Undo {
     Taken(u32),
     Revived(u32, u64),
+    Released(u32),
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -75,13 +78,14 @@ impl<K: Ord> Slots<K> {
             by_key: BTreeMap::new(),
             holders: vec![None],
             free: BTreeSet::new(),
+            resting: BTreeSet::new(),
             round: 0,
             undo: Vec::new(),
             changed: BTreeSet::new(),
         }
     }
 
-    /// Starts a round of [`Slots::take`], which [`Slots::keep_taken`] or [`Slots::roll_back`] ends.
+    /// Starts a round of [`Slots::take`] and [`Slots::release`]. It is kept unless [`Slots::roll_back`] ends it.
     pub(super) fn begin(&mut self) {
         self.round += 1;
         self.undo.clear();
@@ -94,6 +98,7 @@ impl<K: Ord> Slots<K> {
         {
             holder.seen = self.round;
             if let Some(generation) = holder.resting.take() {
+                self.resting.remove(&slot);
                 self.undo.push(Undo::Revived(slot, generation));
                 self.changed.insert(slot);
             }
@@ -126,51 +131,70 @@ impl<K: Ord> Slots<K> {
         Ok(slot)
     }
 
-    /// Lets the slots rest that this round did not take; says which.
-    pub(super) fn keep_taken(&mut self, generation: u64) -> Vec<u32> {
-        self.undo.clear();
+    /// Lets those of `slots` rest that this round did not take; says which.
+    pub(super) fn release(&mut self, slots: impl IntoIterator<Item = u32>, generation: u64) -> Vec<u32> {
         let mut released = Vec::new();
-        for (slot, holder) in self.holders.iter_mut().enumerate() {
-            if let Some(holder) = holder
+        for slot in slots {
+            if let Some(Some(holder)) = self.holders.get_mut(slot as usize)
                 && holder.resting.is_none()
                 && holder.seen != self.round
             {
                 holder.resting = Some(generation);
-                released.push(slot as u32);
+                self.resting.insert(slot);
+                self.undo.push(Undo::Released(slot));
+                released.push(slot);
             }
         }
         self.changed.extend(&released);
         released
     }
 
-    /// Takes back what this round took.
+    /// All slots that were ever held.
+    pub(super) fn all(&self) -> std::ops::Range<u32> {
+        1..self.holders.len() as u32
+    }
+
+    /// Takes back what this round took and released.
     pub(super) fn roll_back(&mut self) {
         while let Some(undo) = self.undo.pop() {
             match undo {
-                Undo::Taken(slot) => self.free_up(slot),
-                Undo::Revived(slot, generation) => {
-                    if let Some(holder) = &mut self.holders[slot as usize] {
-                        holder.resting = Some(generation);
-                    }
+                Undo::Taken(slot) => {
+                    self.free_up(slot);
+                    self.changed.insert(slot);
                 }
+                Undo::Revived(slot, generation) => self.mark(slot, Some(generation)),
+                Undo::Released(slot) => self.mark(slot, None),
             }
         }
     }
 
-    /// Ends the rest of the slots that were released in `generation` or before; says whether there were any.
-    pub(super) fn wake(&mut self, generation: u64) -> bool {
+    fn mark(&mut self, slot: u32, resting: Option<u64>) {
+        if let Some(Some(holder)) = self.holders.get_mut(slot as usize) {
+            holder.resting = resting;
+            self.changed.insert(slot);
+        }
+        match resting {
+            Some(_) => self.resting.insert(slot),
+            None => self.resting.remove(&slot),
+        };
+    }
+
+    /// Ends the rest of the slots that were released in `generation` or before; says which.
+    pub(super) fn wake(&mut self, generation: u64) -> Vec<u32> {
         let rested: Vec<u32> =
             self.resting().filter(|(_, _, since)| *since <= generation).map(|(slot, ..)| slot).collect();
         for &slot in &rested {
             self.free_up(slot);
         }
         self.changed.extend(&rested);
-        !rested.is_empty()
+        self.undo.clear();
+        rested
     }
 
     fn free_up(&mut self, slot: u32) {
         if let Some(holder) = self.holders[slot as usize].take() {
             self.by_key.remove(&holder.key);
+            self.resting.remove(&slot);
             self.free.insert(slot);
         }
     }
@@ -200,8 +224,8 @@ impl<K: Ord> Slots<K> {
 
     /// Slots that rest, with their last key and the generation that released them.
     pub(super) fn resting(&self) -> impl Iterator<Item = (u32, &K, u64)> {
-        (0..).zip(&self.holders).filter_map(|(slot, holder)| {
-            let holder = holder.as_ref()?;
+        self.resting.iter().filter_map(|&slot| {
+            let holder = self.holders.get(slot as usize)?.as_ref()?;
             Some((slot, &*holder.key, holder.resting?))
         })
     }
@@ -250,6 +274,7 @@ impl<K: Ord + Serialize + DeserializeOwned> Slots<K> {
         if !self.free.remove(&slot) || self.by_key.insert(key.clone(), slot).is_some() {
             return Err(RowError::Contradiction { row: name.into() });
         }
+        self.resting.extend(row.resting.map(|_| slot));
         self.holders[slot as usize] = Some(Holder { key, resting: row.resting, seen: 0 });
         Ok(row.resting.unwrap_or(0))
     }

@@ -1,6 +1,6 @@
 //! Look-up tables of rules, made anew only where the members differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -49,9 +49,9 @@ impl Tables {
         (table, digest)
     }
 
-    /// Forgets the tables of all other rules.
-    pub(super) fn keep(&mut self, rules: &BTreeSet<u32>) {
-        self.by_rule.retain(|rule, _| rules.contains(rule));
+    /// Forgets the table of a rule.
+    pub(super) fn forget(&mut self, rule: u32) {
+        self.by_rule.remove(&rule);
     }
 }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::gateway::Gateway;
+use super::gateway::{AdoptError, Gateway};
 use crate::api::{Action, Answer, ApiError, Call, Caller, Operation, Page, Part, Target};
 use crate::dataplane::DataPlane;
 use crate::events::NewEvent;
@@ -84,7 +84,6 @@ impl<P: DataPlane> Gateway<P> {
         let outcome = model
             .request(request, precondition, Timestamp::now(), &mut Uuid::new_v4)
             .map_err(|error| refusal::of(request, error))?;
-        self.fits(&model.intent()).map_err(|error| refusal::no_room(&error))?;
         let subject = request.target().map(ToString::to_string);
         let event = |event: Event| {
             let changed = matches!(event, Event::ConfigurationChanged { .. });
@@ -105,10 +104,13 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Keeps a model and makes the data plane obey it.
     fn take_over(&mut self, model: Model, events: Vec<NewEvent>) -> Result<(), ApiError> {
-        self.keep(&model, events).map_err(|error| {
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", error.to_string())
+        self.adopt(model, events).map_err(|error| match &error {
+            AdoptError::NoRoom(_) => refusal::no_room(&error),
+            AdoptError::Sweep(_) | AdoptError::Store(_) => {
+                let (status, code) = (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError");
+                ApiError::new(status, code, error.to_string())
+            }
         })?;
-        self.model = model;
         self.converge();
         match &self.stuck {
             Some(stuck) => {

@@ -92,14 +92,13 @@ impl<P: DataPlane> Gateway<P> {
         for event in &events {
             tracing::info!(connection = %event.subject, actor, "{}", event.kind);
         }
-        self.keep(&model, events).map_err(|error| internal(&error))?;
-        self.model = model;
+        self.adopt(model, events).map_err(|error| internal(&error))?;
         self.converge();
         if let Some(stuck) = &self.stuck {
             let text = format!("decided and kept, but the data plane does not obey yet: {stuck}");
             return Err(ControlError::new(Code::Unavailable, text));
         }
-        self.connections().into_iter().find(|connection| connection.id == id).ok_or_else(missing)
+        self.connection(guid).ok_or_else(missing)
     }
 
     /// Takes what the programs wrote.
@@ -136,7 +135,7 @@ pub(super) fn internal(error: &dyn std::error::Error) -> ControlError {
 fn refused(error: &ReloadError) -> ControlError {
     let code = match error {
         ReloadError::Wrong(_) | ReloadError::NoRoom(_) | ReloadError::Access(_) => Code::Refused,
-        ReloadError::Store(_) => Code::Internal,
+        ReloadError::Failed(_) => Code::Internal,
     };
     ControlError::new(code, error.to_string())
 }

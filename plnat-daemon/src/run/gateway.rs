@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::ground::Grounds;
 use super::message::Message;
-use super::rows::{MODEL, SLOTS, Stored};
+use super::rows::{MODEL, SLOTS, changes, corrections, rows_of};
 use super::sweep::Sweeps;
 use super::usage::Usage;
 use crate::auth::{AccessError, KeyKeeper};
@@ -20,10 +20,10 @@ use crate::config::{self, Config, Diagnostics};
 use crate::dataplane::{DataPlane, PlaneError};
 use crate::dns;
 use crate::events::{EventBus, EventError, NewEvent, kind};
-use crate::intent::Intent;
+use crate::intent::Delta;
 use crate::model::{Event, Model, ProbeTarget};
 use crate::netlink;
-use crate::plan::{self, PlanError, Planner, Records};
+use crate::plan::{self, Draft, PlanError, Planner, Records};
 use crate::probe;
 use crate::store::{Change, Row};
 use crate::webhook::WebhookSpec;
@@ -75,6 +75,29 @@ pub enum ReloadError {
     /// Nobody can be let in by it.
     #[error("{0}")]
     Access(#[from] AccessError),
+    /// It could not be kept, or the data plane failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<AdoptError> for ReloadError {
+    fn from(error: AdoptError) -> Self {
+        match error {
+            AdoptError::NoRoom(error) => Self::NoRoom(error),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Why a model was not taken over; nothing changed then.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AdoptError {
+    /// It does not fit into the maps.
+    #[error("{0}")]
+    NoRoom(#[from] PlanError),
+    /// The sweep that would have made room failed.
+    #[error("{0}")]
+    Sweep(PlaneError),
     /// It could not be kept.
     #[error("{0}")]
     Store(#[from] EventError),
@@ -89,7 +112,6 @@ pub struct Gateway<P> {
     pub(super) planner: Planner,
     pub(super) installed: Records,
     pub(super) grounds: Grounds,
-    pub(super) intent: Intent,
     pub(super) file: PathBuf,
     pub(super) config: Option<Config>,
     /// What the file said when it was last taken over or refused.
@@ -105,9 +127,15 @@ pub struct Gateway<P> {
     /// Last words of each probe.
     pub(super) health_reasons: HashMap<ProbeTarget, String>,
     pub(super) sweeps: Sweeps,
+    /// The model as the store has it.
+    kept: Model,
+    /// The model as it was last planned.
+    planned: Model,
+    /// What the store is to be told beside the next change.
+    corrections: Vec<Change>,
+    /// The model as the prober and netlink were last told of it, and the ground that netlink was.
+    published: (Model, Arc<plan::Ground>),
     pub(super) usage: Usage,
-    stored_model: Stored,
-    stored_slots: Stored,
     /// Index of the interface that the program is attached to, by name.
     attached: BTreeMap<String, u32>,
     sweep_due: bool,
@@ -129,14 +157,16 @@ impl<P: DataPlane> Gateway<P> {
     pub fn new(parts: Parts<P>) -> anyhow::Result<Self> {
         let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, dns, access, webhooks } =
             parts;
-        let (stored_model, stored_slots) = (Stored::of(MODEL, &rows), Stored::of(SLOTS, &rows));
+        let (stored, slots) = (rows_of(MODEL, &rows), rows_of(SLOTS, &rows));
         let installed = plane.installed()?;
         // New maps hold no session that would name a slot, so slots may be given out anew.
-        let planner = match Planner::import(plane.capacity(), stored_slots.rows()) {
+        let planner = match Planner::import(plane.capacity(), &slots) {
             Ok(planner) => planner,
             Err(_) if !adopted => Planner::new(plane.capacity()),
             Err(error) => return Err(error.into()),
         };
+        let mut wrong = corrections(MODEL, &stored, &model.durable_rows());
+        wrong.extend(corrections(SLOTS, &slots, &planner.export()));
         let mut grounds = Grounds::default();
         grounds.remember(&installed, |slot| planner.backend(slot), Instant::now());
         let attached = plane.attachments().into_iter().map(|it| (it.interface, it.index)).collect();
@@ -147,11 +177,14 @@ impl<P: DataPlane> Gateway<P> {
             plane,
             adopted,
             bus,
+            kept: model.clone(),
             model,
+            planned: Model::default(),
+            corrections: wrong,
+            published: Default::default(),
             planner,
             installed,
             grounds,
-            intent: Intent::default(),
             file,
             config: None,
             text: None,
@@ -162,8 +195,6 @@ impl<P: DataPlane> Gateway<P> {
             stuck: None,
             unattached: BTreeMap::new(),
             health_reasons: HashMap::new(),
-            stored_model,
-            stored_slots,
             attached,
             // Whatever a predecessor left half done.
             sweep_due: adopted,
@@ -182,8 +213,8 @@ impl<P: DataPlane> Gateway<P> {
     pub fn prepare(&mut self, config: &Config) {
         let mut model = self.model.clone();
         if model.declare(&config.declaration, Timestamp::now(), &mut Uuid::new_v4).is_ok() {
-            let wanted = self.grounds.wanted(&model.intent());
-            self.networks.send_replace(wanted);
+            let intent = model.intent();
+            self.networks.send_replace(self.grounds.wanted(intent.services.iter(), &intent.links));
         }
     }
 
@@ -245,12 +276,10 @@ impl<P: DataPlane> Gateway<P> {
         let text = config::read(&self.file).map_err(ReloadError::Wrong)?;
         let config = config::parse(&self.file.display().to_string(), self.text.insert(text))
             .map_err(ReloadError::Wrong)?;
-        config.check(&self.model).map_err(ReloadError::Wrong)?;
         let mut model = self.model.clone();
         let outcome = model
             .declare(&config.declaration, Timestamp::now(), &mut Uuid::new_v4)
             .map_err(|refusals| ReloadError::Wrong(config.explain(&refusals.0)))?;
-        self.fits(&model.intent())?;
         let access = self.access_by(&config)?;
         let mut changes: Vec<String> =
             if outcome.difference.is_empty() { vec![] } else { lines(&outcome.difference) };
@@ -265,8 +294,8 @@ impl<P: DataPlane> Gateway<P> {
             Event::ConfigurationChanged { difference, .. } => !difference.is_empty(),
             _ => true,
         });
-        self.keep(&model, events.map(|event| self.event(event)).collect())?;
-        self.model = model;
+        let events = events.map(|event| self.event(event)).collect();
+        self.adopt(model, events)?;
         // Sent even if it is the same: keys and certificates are looked at anew.
         self.access.send_replace(access);
         self.webhooks.send_if_modified(|running| {
@@ -297,15 +326,52 @@ impl<P: DataPlane> Gateway<P> {
         Ok(Arc::new(former.replaced(principals, issuers)?))
     }
 
-    /// Whether the records of an intent fit into the maps: plans it and drops the plan.
-    pub(super) fn fits(&mut self, intent: &Intent) -> Result<(), PlanError> {
-        let mut trial = Planner::import(self.plane.capacity(), &self.planner.export())
-            .unwrap_or_else(|_| Planner::new(self.plane.capacity()));
-        match trial.plan(intent, &self.grounds.ground(), self.plane.seed()) {
+    /// Takes a model over, unless its records do not fit or it cannot be kept: then nothing changes. The data plane is
+    /// told by [`Gateway::converge`].
+    pub(super) fn adopt(&mut self, model: Model, events: Vec<NewEvent>) -> Result<(), AdoptError> {
+        let delta = model.intent_changes(&self.planned);
+        let draft = match self.draft(&delta) {
+            Err(PlanError::Full { resting: 1.., .. }) if self.stuck.is_none() => {
+                // A sweep makes room.
+                self.sweep_and_wake().map_err(AdoptError::Sweep)?;
+                self.draft(&delta)?
+            }
+            draft => draft?,
+        };
+        self.commit_draft(&model, draft, events)?;
+        self.model = model;
+        Ok(())
+    }
+
+    /// Whether the records of a model fit into the maps: plans it and gives the plan up.
+    pub(super) fn fits(&mut self, model: &Model) -> Result<(), PlanError> {
+        match self.draft(&model.intent_changes(&self.planned)) {
+            Ok(draft) => self.planner.give_up(draft),
             // A sweep will make room.
-            Ok(_) | Err(PlanError::Full { resting: 1.., .. }) => Ok(()),
-            Err(error) => Err(error),
+            Err(PlanError::Full { resting: 1.., .. }) => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
+    }
+
+    fn draft(&mut self, delta: &Delta) -> Result<Draft, PlanError> {
+        self.planner.draft(delta, self.grounds.ground(), self.plane.seed())
+    }
+
+    /// Keeps a model with the slots of its plan and the events that led to it, all in one, before any record is
+    /// written.
+    fn commit_draft(&mut self, model: &Model, draft: Draft, events: Vec<NewEvent>) -> Result<(), EventError> {
+        let rows = changes(MODEL, model.row_changes(&self.kept));
+        let slots = changes(SLOTS, self.planner.changes());
+        let changes: Vec<Change> = self.corrections.iter().cloned().chain(rows).chain(slots).collect();
+        if let Err(error) = self.commit(&changes, events) {
+            self.planner.give_up(draft);
+            return Err(error);
+        }
+        self.corrections.clear();
+        self.planner.keep(draft);
+        (self.kept, self.planned) = (model.clone(), model.clone());
+        Ok(())
     }
 
     /// Settings that only a restart takes over.
@@ -329,9 +395,7 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Takes a new look at the machine's network, and acts where it is another than before.
     pub fn see(&mut self, interfaces: Vec<netlink::Interface>, hops: Vec<netlink::NextHop>) {
-        let before = self.grounds.ground();
-        self.grounds.see(interfaces, hops, Instant::now());
-        if self.grounds.ground() != before {
+        if self.grounds.see(interfaces, hops, Instant::now()) {
             self.converge();
         }
     }
@@ -340,17 +404,19 @@ impl<P: DataPlane> Gateway<P> {
     pub fn observe(&mut self, result: probe::ProbeResult) {
         let Some(target) = self.probe_targets.get(&result.id).cloned() else { return };
         self.health_reasons.insert(target.clone(), result.reason);
-        let events = self.model.observe_health(&target, result.healthy, Timestamp::now());
+        let mut model = self.model.clone();
+        let events = model.observe_health(&target, result.healthy, Timestamp::now());
         if events.is_empty() {
             return;
         }
-        let model = self.model.clone();
         let events: Vec<_> = events.into_iter().map(|event| self.event(event)).collect();
         for event in &events {
             tracing::info!(backend = %target.address, probe = %target.describe(), "{}", event.kind);
         }
-        if let Err(error) = self.keep(&model, events) {
+        if let Err(error) = self.adopt(model.clone(), events) {
+            // What is true counts, whether it can be kept or not.
             tracing::error!("a probe's verdict could not be kept: {error}");
+            self.model = model;
         }
         self.converge();
     }
@@ -378,8 +444,6 @@ impl<P: DataPlane> Gateway<P> {
     /// Brings the data plane to what the model wants. What fails is tried again later; everything that revokes comes
     /// first in each try.
     pub(super) fn converge(&mut self) {
-        self.intent = self.model.intent();
-        self.publish();
         match self.try_converge() {
             Ok(()) => {
                 if self.stuck.take().is_some() {
@@ -397,23 +461,27 @@ impl<P: DataPlane> Gateway<P> {
                 self.retry = Some((Instant::now() + pause, pause));
             }
         }
+        self.publish();
         self.attach();
     }
 
     fn try_converge(&mut self) -> anyhow::Result<()> {
         for _ in 0..ROUNDS {
-            let wanted = match self.planner.plan(&self.intent, &self.grounds.ground(), self.plane.seed()) {
-                Ok(wanted) => wanted,
-                Err(PlanError::Full { resting: 1.., .. }) => {
-                    self.sweep_and_wake()?;
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            self.keep_slots()?;
-            let writes = plan::difference(&self.installed, &wanted, self.planner.fresh_blocks());
+            let delta = self.model.intent_changes(&self.planned);
+            if !delta.is_empty() || self.planner.is_behind(self.grounds.ground()) {
+                let draft = match self.draft(&delta) {
+                    Ok(draft) => draft,
+                    Err(PlanError::Full { resting: 1.., .. }) => {
+                        self.sweep_and_wake()?;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                let model = self.model.clone();
+                self.commit_draft(&model, draft, vec![])?;
+            }
+            let (writes, summary) = self.planner.writes(&self.installed);
             self.sweep_due |= plan::needs_sweep(&self.installed, &writes);
-            let summary = plan::summary(&self.installed, &wanted);
             if !summary.is_empty() {
                 tracing::info!("data plane: {summary}");
             }
@@ -440,32 +508,11 @@ impl<P: DataPlane> Gateway<P> {
         Ok(self.planner.swept(mark))
     }
 
-    /// Keeps the planner's slots, before any record that uses them is written.
-    fn keep_slots(&mut self) -> Result<(), EventError> {
-        let changed = !self.planner.changes().is_empty();
-        // The whole table where something changed: after a store that failed once it is the whole truth that counts.
-        let changes = if changed || self.stored_slots.rows().is_empty() || self.retry.is_some() {
-            self.stored_slots.changes(&self.planner.export())
-        } else {
-            vec![]
-        };
-        self.commit(&changes, vec![])
-    }
-
-    /// Keeps a model, with the events that led to it.
-    pub(super) fn keep(&mut self, model: &Model, events: Vec<NewEvent>) -> Result<(), EventError> {
-        let changes = self.stored_model.changes(&model.durable_rows());
-        self.commit(&changes, events)
-    }
-
     fn commit(&mut self, changes: &[Change], events: Vec<NewEvent>) -> Result<(), EventError> {
         if changes.is_empty() && events.is_empty() {
             return Ok(());
         }
-        self.bus.commit(changes, events)?;
-        self.stored_model.took(changes);
-        self.stored_slots.took(changes);
-        Ok(())
+        self.bus.commit(changes, events)
     }
 
     /// Tells events that need no row; a store that fails is logged.
@@ -477,7 +524,8 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Attaches the program where the model has a link, once the records are there, and detaches it elsewhere.
     fn attach(&mut self) {
-        let wanted: BTreeSet<String> = self.intent.links.iter().map(|link| link.interface.clone()).collect();
+        let wanted: BTreeSet<String> =
+            self.planner.links().iter().map(|link| link.interface.clone()).collect();
         let left: Vec<String> = self.attached.keys().filter(|it| !wanted.contains(*it)).cloned().collect();
         for interface in left {
             match self.plane.detach(&interface) {
@@ -520,16 +568,24 @@ impl<P: DataPlane> Gateway<P> {
     /// Tells the prober and netlink what is wanted of them, where it changed.
     fn publish(&mut self) {
         self.publish_names();
-        let networks = self.grounds.wanted(&self.intent);
-        self.networks.send_if_modified(|current| {
-            let differs = *current != networks;
-            if differs {
-                *current = networks;
-            }
-            differs
-        });
+        let (before, ground) = &self.published;
+        let relinked = self.model.links_differ(before);
+        let ground_moved = ground.interfaces != self.grounds.ground().interfaces;
+        if relinked || ground_moved || self.model.backends_differ(before) {
+            let links = self.model.intent_links();
+            let services = self.planner.service_intents();
+            self.networks.send_replace(self.grounds.wanted(services, &links));
+        }
+        if relinked || self.model.probes_differ(before) {
+            self.publish_probes();
+        }
+        self.published = (self.model.clone(), self.grounds.ground().clone());
+    }
+
+    fn publish_probes(&mut self) {
+        let links = self.model.intent_links();
         let bind: HashMap<u32, &str> =
-            self.intent.links.iter().rev().map(|link| (link.network, link.interface.as_str())).collect();
+            links.iter().rev().map(|link| (link.network, link.interface.as_str())).collect();
         let targets = self.model.probes();
         let wanted: Vec<probe::ProbeTarget> =
             targets.iter().map(|target| probe_target(target, bind.get(&target.network).copied())).collect();
@@ -582,7 +638,7 @@ impl<P: DataPlane> Gateway<P> {
                     let mut members = it.rules.iter().flat_map(|rule| &rule.members);
                     it.network == *network && members.any(|member| member.address == *address)
                 };
-                let services = self.intent.services.iter().filter(uses);
+                let services = self.planner.service_intents().filter(uses);
                 services.filter_map(|it| self.model.subscription_of(&it.key)).collect()
             }
             Event::ConfigurationChanged { .. } => vec![],

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plnat_common::net::Mac;
 
-use crate::intent::Intent;
+use crate::intent::{Link, Service};
 use crate::netlink;
 use crate::plan::{BackendKey, Ground, GroundInterface, NextHop, Records};
 
@@ -19,8 +20,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// What is known of the network, and since when not any more.
 #[derive(Debug, Default)]
 pub struct Grounds {
-    interfaces: BTreeMap<String, GroundInterface>,
-    hops: BTreeMap<(u32, Ipv4Addr), (NextHop, Option<Instant>)>,
+    ground: Arc<Ground>,
+    /// Next hops that netlink no longer knows, and since when.
+    lost: BTreeMap<(u32, Ipv4Addr), Instant>,
 }
 
 impl Grounds {
@@ -31,51 +33,80 @@ impl Grounds {
         backend: impl Fn(u32) -> Option<&'a BackendKey>,
         now: Instant,
     ) {
+        let ground = Arc::make_mut(&mut self.ground);
         for (&slot, record) in installed.backends.iter().filter(|(_, record)| record.egress != 0) {
             if let Some(key) = backend(slot) {
                 let hop = NextHop { egress: record.egress, mac: record.macs.destination() };
-                self.hops.entry((key.network, key.address)).or_insert((hop, Some(now)));
+                let way = (key.network, key.address);
+                ground.next_hops.entry(way).or_insert_with(|| {
+                    self.lost.insert(way, now);
+                    hop
+                });
             }
         }
     }
 
-    /// Takes a new look at the network.
-    pub fn see(&mut self, interfaces: Vec<netlink::Interface>, hops: Vec<netlink::NextHop>, now: Instant) {
-        self.interfaces = interfaces.into_iter().filter_map(interface).collect();
-        for (_, lost) in self.hops.values_mut() {
-            lost.get_or_insert(now);
+    /// Takes a new look at the network; true when it is another than before.
+    pub fn see(
+        &mut self,
+        interfaces: Vec<netlink::Interface>,
+        hops: Vec<netlink::NextHop>,
+        now: Instant,
+    ) -> bool {
+        let before = self.ground.clone();
+        let interfaces = interfaces.into_iter().filter_map(interface).collect();
+        let mut ground = Ground { interfaces, next_hops: before.next_hops.clone() };
+        for way in before.next_hops.keys() {
+            self.lost.entry(*way).or_insert(now);
         }
         for hop in hops {
             let known = NextHop { egress: hop.egress, mac: Mac::from_octets(hop.mac) };
-            self.hops.insert((hop.network, hop.backend), (known, None));
+            ground.next_hops.insert((hop.network, hop.backend), known);
+            self.lost.remove(&(hop.network, hop.backend));
         }
-        self.forget(now);
+        if ground != *before {
+            self.ground = Arc::new(ground);
+        }
+        self.forget(now) || !Arc::ptr_eq(&before, &self.ground)
     }
 
     /// Forgets next hops whose grace is over; true when one was forgotten.
     pub fn forget(&mut self, now: Instant) -> bool {
-        let before = self.hops.len();
-        self.hops.retain(|_, (_, lost)| lost.is_none_or(|since| now.duration_since(since) < GRACE));
-        self.hops.len() != before
+        let over: Vec<_> = self
+            .lost
+            .iter()
+            .filter(|(_, since)| now.duration_since(**since) >= GRACE)
+            .map(|(way, _)| *way)
+            .collect();
+        if over.is_empty() {
+            return false;
+        }
+        let ground = Arc::make_mut(&mut self.ground);
+        for way in over {
+            ground.next_hops.remove(&way);
+            self.lost.remove(&way);
+        }
+        true
     }
 
-    /// What the planner is given.
-    pub fn ground(&self) -> Ground {
-        Ground {
-            interfaces: self.interfaces.clone(),
-            next_hops: self.hops.iter().map(|(&way, &(hop, _))| (way, hop)).collect(),
-        }
+    /// What the planner is given. The same value until something is other.
+    pub fn ground(&self) -> &Arc<Ground> {
+        &self.ground
     }
 
     /// An interface by name.
     pub fn interface(&self, name: &str) -> Option<&GroundInterface> {
-        self.interfaces.get(name)
+        self.ground.interfaces.get(name)
     }
 
     /// What netlink has to resolve: the backends of each network, and the interfaces that lead there.
-    pub fn wanted(&self, intent: &Intent) -> Vec<netlink::Network> {
+    pub fn wanted<'a>(
+        &self,
+        services: impl Iterator<Item = &'a Service>,
+        links: &[Link],
+    ) -> Vec<netlink::Network> {
         let mut networks = BTreeMap::<u32, netlink::Network>::new();
-        for service in &intent.services {
+        for service in services {
             let network = networks.entry(service.network).or_insert_with(|| netlink::Network {
                 id: service.network,
                 interfaces: Vec::new(),
@@ -84,9 +115,9 @@ impl Grounds {
             let members = service.rules.iter().flat_map(|rule| &rule.members);
             network.backends.extend(members.map(|member| member.address));
         }
-        for link in &intent.links {
+        for link in links {
             if let (Some(network), Some(interface)) =
-                (networks.get_mut(&link.network), self.interfaces.get(&link.interface))
+                (networks.get_mut(&link.network), self.interface(&link.interface))
             {
                 network.interfaces.push(interface.index);
             }

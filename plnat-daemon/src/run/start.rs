@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::gateway::{Gateway, Parts};
 use super::message::Message;
 use super::port::Port;
-use super::rows::{MODEL, Stored};
+use super::rows::{MODEL, rows_of};
 use super::{tasks, webhooks};
 use crate::auth::KeyKeeper;
 use crate::cli::daemon::DaemonArgs;
@@ -235,7 +235,7 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
 
 /// The model that the rows give. Damage is not passed over: what a row held would be made anew, with another identity.
 fn restore(rows: &[crate::store::Row], state_dir: &Path) -> anyhow::Result<Model> {
-    let restored = Model::restore(Stored::of(MODEL, rows).rows());
+    let restored = Model::restore(&rows_of(MODEL, rows));
     if restored.damaged.is_empty() {
         return Ok(restored.model);
     }

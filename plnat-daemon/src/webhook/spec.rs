@@ -60,7 +60,7 @@ pub struct EventPattern(String);
 pub struct BadPattern(pub String);
 
 impl EventPattern {
-    fn fits(&self, kind: &str) -> bool {
+    pub(crate) fn fits(&self, kind: &str) -> bool {
         match self.0.strip_suffix('*') {
             Some(begin) => kind.starts_with(begin),
             None => kind == self.0,

@@ -1,5 +1,7 @@
 //! Private link services and their connections.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
 use super::{method, note, or, place, read_head, reference, static_address};
@@ -7,8 +9,8 @@ use crate::api::error::ApiError;
 use crate::api::json::{BAD_REFERENCE, Object};
 use crate::api::path::Part;
 use crate::model::{
-    Audience, ConnectionView, EndpointSpec, Extras, Location, Meta, Name, NatSpec, ResourceId, ServiceSpec,
-    ServiceView,
+    Audience, ConnectionView, Consumers, EndpointSpec, Extras, Location, Meta, Name, NatSpec, ResourceId,
+    ServiceSpec, ServiceView,
 };
 
 /// Fields of a service that are given back as they came.
@@ -16,10 +18,12 @@ const KEPT: &[&str] = &["enableProxyProtocol", "accessMode"];
 /// The same of a NAT IP configuration.
 const KEPT_OF_NAT: &[&str] = &["primary"];
 
-/// A service from its body, and the networks of its NAT addresses: they must be its load balancer's.
+/// A service from its body, and the networks of its NAT addresses: they must be its load balancer's. What Azure does not
+/// know stays as it was `before` where the body does not say it, because Azure's clients send back only what they know.
 pub fn read(
     id: ResourceId,
     body: &Object<'_>,
+    before: Option<&ServiceSpec>,
     default: &Location,
 ) -> Result<(ServiceSpec, Extras, Vec<ResourceId>), ApiError> {
     let mut head = read_head(body, default, &["extendedLocation"])?;
@@ -48,8 +52,37 @@ pub fn read(
         visibility: audience(&properties, "visibility")?,
         auto_approval: audience(&properties, "autoApproval")?,
         fqdns: properties.texts("fqdns")?,
+        consumers: consumers(&properties, before)?,
     };
     Ok((spec, head.extras, networks))
+}
+
+/// Fields that Azure does not have.
+const REJECT: &str = "rejectList";
+const LIMITS: &str = "connectionLimits";
+const RECONCILE: &str = "reconcileConnections";
+
+fn consumers(properties: &Object<'_>, before: Option<&ServiceSpec>) -> Result<Consumers, ApiError> {
+    let mut consumers = before.map(|before| before.consumers.clone()).unwrap_or_default();
+    if properties.value(REJECT).is_some() {
+        consumers.reject = match audience(properties, REJECT)? {
+            Audience::Nobody => BTreeSet::new(),
+            Audience::Only(names) => names,
+            Audience::Everybody => {
+                return Err(properties.wrong(REJECT, "a list of subscriptions without `*`"));
+            }
+        };
+    }
+    if properties.value(LIMITS).is_some() {
+        consumers.limits = BTreeMap::new();
+        for limit in properties.list(LIMITS)? {
+            let subscription = limit.parsed("subscription")?.ok_or_else(|| limit.missing("subscription"))?;
+            let most = limit.number("connections")?.ok_or_else(|| limit.missing("connections"))?;
+            consumers.limits.insert(subscription, most);
+        }
+    }
+    consumers.reconcile = properties.truth(RECONCILE)?.unwrap_or(consumers.reconcile);
+    Ok(consumers)
 }
 
 /// Collection of NAT IP configurations.
@@ -102,12 +135,16 @@ pub fn write(spec: &ServiceSpec, view: &ServiceView, network: &ResourceId, meta:
     let connections = view.connections.iter().map(|connection| write_connection(connection, etag));
     let subscriptions =
         |audience: &Audience| json!({ "subscriptions": Vec::<String>::from(audience.clone()) });
+    let limit = |(subscription, connections): (&Name, &u32)| json!({ "subscription": subscription, "connections": connections });
     let mut properties = json!({
         FRONTENDS: spec.frontends.iter().map(frontend).collect::<Vec<_>>(),
         NAT: spec.nat_ip.iter().enumerate().map(configuration).collect::<Vec<_>>(),
         "visibility": subscriptions(&spec.visibility),
         "autoApproval": subscriptions(&spec.auto_approval),
         "fqdns": spec.fqdns,
+        REJECT: { "subscriptions": spec.consumers.reject },
+        LIMITS: spec.consumers.limits.iter().map(limit).collect::<Vec<_>>(),
+        RECONCILE: spec.consumers.reconcile,
         "alias": view.alias,
         "networkInterfaces": [interface(&spec.id, &view.key)],
         "privateEndpointConnections": connections.collect::<Vec<_>>(),

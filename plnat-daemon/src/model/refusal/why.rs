@@ -140,6 +140,14 @@ pub enum Why {
     /// Not the id of a private DNS zone.
     #[error("`{zone}` is no id of a private DNS zone")]
     BadZone { zone: String },
+    /// A consumer has as many connections as its service allows it.
+    #[error(
+        "subscription `{subscription}` may have {limit} approved connections to this service, and has them"
+    )]
+    ConnectionLimit { subscription: String, limit: u32 },
+    /// The service's list says no.
+    #[error("subscription `{subscription}` is on the service's reject list")]
+    OnRejectList { subscription: String },
     /// A decision that the connection's state does not allow.
     #[error("a connection that is {state:?} cannot be {}", decision.done())]
     IllegalDecision { state: ConnectionState, decision: Decision },
@@ -233,6 +241,10 @@ impl Why {
             Self::BadZone { .. } => {
                 "write /subscriptions/…/providers/Microsoft.Network/privateDnsZones/<zone>".to_owned()
             }
+            Self::ConnectionLimit { .. } => {
+                "raise its limit, or reject another of its connections first".to_owned()
+            }
+            Self::OnRejectList { .. } => "take it off the list first".to_owned(),
             Self::IllegalDecision { .. } => {
                 "the consumer can delete the endpoint and make it again, which is a new request".to_owned()
             }

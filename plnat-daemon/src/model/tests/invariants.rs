@@ -221,6 +221,7 @@ proptest! {
                 prop_assert_eq!(&before, &world.model, "a refused step changed something");
             }
             check(&before, &world.model);
+            super::whole::check_changes(&before, &world.model);
             // What stands can always be declared again, and nothing comes of it.
             let again = world.model.declaration();
             prop_assert_eq!(world.declare(&again).map(|outcome| outcome.events), Ok(vec![]));

@@ -631,10 +631,11 @@ proptest! {
     ) {
         let mut world = World::new();
         for turn in &turns {
-            let before = world.model.clone();
+            let (before, guids) = (world.model.clone(), world.guids);
             let done = match (turn, asked(turn)) {
                 (_, Some(request)) => {
                     let done = world.request(&request).is_ok();
+                    super::whole::check(&before, &world, Ok(&request), done, guids);
                     prop_assert_eq!(owned(&before, Owner::File), owned(&world.model, Owner::File));
                     if let (true, Request::Delete(id)) = (done, &request) {
                         prop_assert!(world.model.meta(id).is_none());
@@ -647,7 +648,9 @@ proptest! {
                     done
                 }
                 (Turn::File { networks, service, endpoints }, None) => {
-                    let done = world.declare(&file_of(*networks, *service, *endpoints)).is_ok();
+                    let file = file_of(*networks, *service, *endpoints);
+                    let done = world.declare(&file).is_ok();
+                    super::whole::check(&before, &world, Err(&file), done, guids);
                     prop_assert_eq!(owned(&before, Owner::Api), owned(&world.model, Owner::Api));
                     done
                 }

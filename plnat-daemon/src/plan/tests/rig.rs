@@ -65,6 +65,14 @@ impl Rig {
     /// Plans, stores and writes until done or until a call fails; says whether it was done.
     pub(super) fn install(&mut self, intent: &Intent, ground: &Ground) -> Result<bool, PlanError> {
         let before = self.planner.export();
+        if let Ok(draft) = self
+            .planner
+            .delta(intent)
+            .and_then(|delta| self.planner.draft(&delta, &std::sync::Arc::new(ground.clone()), SEED))
+        {
+            self.planner.give_up(draft);
+            assert_eq!(self.planner.export(), before, "a draft that is given up leaves everything as it was");
+        }
         let wanted = match self.planner.plan(intent, ground, SEED) {
             Ok(wanted) => wanted,
             Err(error) => {
@@ -78,6 +86,7 @@ impl Rig {
         self.blocks_belong_to_their_tuples(&wanted);
 
         let writes = difference(&self.installed, &wanted, self.planner.fresh_blocks());
+        assert_eq!(self.planner.writes(&self.installed).0, writes, "nothing but what was touched is other");
         self.complete = false;
         for (at, write) in writes.iter().enumerate() {
             self.needs_sweep |= needs_sweep(&self.installed, std::slice::from_ref(write));

@@ -1,10 +1,12 @@
 //! Services, endpoints and connections as clients are shown them.
 
+use uuid::Uuid;
+
 use super::Labels;
 use crate::control::types;
 use crate::dataplane::DataPlane;
 use crate::intent::{ConnectionState, Distribution, Member, MemberState, Protocol};
-use crate::model::{Audience, ConnectionView, EndpointView, ServiceView};
+use crate::model::{Audience, ConnectionView, EndpointView, ResourceId, ServiceView};
 use crate::run::Gateway;
 
 impl<P: DataPlane> Gateway<P> {
@@ -31,7 +33,7 @@ impl<P: DataPlane> Gateway<P> {
     }
 
     fn service(&self, view: ServiceView, labels: &Labels) -> types::Service {
-        let rules = self.intent.services.iter().find(|it| it.key == view.key).map_or(&[][..], |it| &it.rules);
+        let rules = self.planner.service_intent(&view.key).map_or(&[][..], |it| &it.rules);
         let rule = |rule: &crate::intent::Rule| types::Rule {
             name: rule.key.clone(),
             protocol: protocol(rule.protocol).to_owned(),
@@ -83,6 +85,27 @@ impl<P: DataPlane> Gateway<P> {
             id: view.key,
         };
         self.model.endpoints().into_iter().map(endpoint).collect()
+    }
+
+    /// One connection.
+    pub(in crate::run) fn connection(&self, guid: Uuid) -> Option<types::Connection> {
+        let found = self.model.connection(guid)?;
+        let endpoint = self.model.endpoint(&found.private_endpoint)?;
+        let label = |id: &ResourceId| {
+            if self.model.is_only_of_its_name(id) { id.name.to_string() } else { id.short() }
+        };
+        Some(types::Connection {
+            name: found.name,
+            id: guid.to_string(),
+            service: label(&found.private_link_service),
+            endpoint: label(&endpoint.id),
+            network: endpoint.network,
+            address: found.address,
+            state: found.state,
+            request_message: found.request_message,
+            description: found.description,
+            since: found.since,
+        })
     }
 
     /// All connections.

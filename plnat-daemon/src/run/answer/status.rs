@@ -21,7 +21,7 @@ impl<P: DataPlane> Gateway<P> {
     /// How the gateway is.
     pub(in crate::run) fn status(&mut self) -> Result<Status, ControlError> {
         let connections = self.connections();
-        let rules = self.intent.services.iter().flat_map(|it| &it.rules);
+        let rules = self.planner.service_intents().flat_map(|it| &it.rules);
         let members: usize = rules.map(|it| it.members.len()).sum();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -32,7 +32,7 @@ impl<P: DataPlane> Gateway<P> {
             config_loaded: self.loaded,
             adopted: self.adopted,
             interfaces: self.interfaces(),
-            services: self.intent.services.len() as u32,
+            services: self.planner.service_intents().count() as u32,
             endpoints: connections.len() as u32,
             connections: counts(connections.iter().map(|it| it.state)),
             backends_up: self.installed.backends.values().filter(|it| takes_sessions(it)).count() as u32,
@@ -59,7 +59,7 @@ impl<P: DataPlane> Gateway<P> {
             let (interface, network) = (link.interface.clone(), self.network_of(link.network));
             InterfaceStatus { link: link.id.to_string(), interface, network, state }
         };
-        self.intent.links.iter().map(status).collect()
+        self.planner.links().iter().map(status).collect()
     }
 
     fn network_of(&self, id: u32) -> String {
@@ -78,7 +78,7 @@ impl<P: DataPlane> Gateway<P> {
             ("backends", records.backends.len() as u64, have.backends),
             ("port_blocks", blocks, have.port_blocks),
             ("maglev_entries", tables, have.maglev_entries),
-            ("links", self.intent.links.len() as u64, have.links),
+            ("links", self.planner.links().len() as u64, have.links),
         ];
         rows.into_iter()
             .map(|(name, used, capacity)| (name.to_owned(), CapacityUse { used, capacity: capacity.into() }))
@@ -129,7 +129,7 @@ impl<P: DataPlane> Gateway<P> {
             resting: it.resting,
         });
         let nat = nat.collect();
-        let backends = self.intent.services.iter().flat_map(|service| {
+        let backends = self.planner.service_intents().flat_map(|service| {
             let name = labels.of(&service.key);
             service.rules.iter().flat_map(|rule| &rule.members).zip(rules_of(service)).map(
                 move |(member, rule)| {

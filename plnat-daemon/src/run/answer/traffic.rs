@@ -40,7 +40,7 @@ impl<P: DataPlane> Gateway<P> {
         Names {
             services: self.service_labels(),
             endpoints: self.endpoint_labels(),
-            links: self.intent.links.iter().map(link).collect(),
+            links: self.planner.links().iter().map(link).collect(),
         }
     }
 
@@ -128,7 +128,7 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Counters by name of the link.
     pub(super) fn link_rows(&mut self) -> Result<Vec<(String, CounterRow)>, PlaneError> {
-        let links: Vec<_> = self.intent.links.iter().map(|it| (it.interface.clone(), it.id)).collect();
+        let links: Vec<_> = self.planner.links().iter().map(|it| (it.interface.clone(), it.id)).collect();
         links.into_iter().map(|(name, id)| Ok((name, self.plane.link_counters(id)?))).collect()
     }
 
@@ -136,9 +136,8 @@ impl<P: DataPlane> Gateway<P> {
     pub(super) fn service_rows(&mut self) -> Result<Vec<(String, CounterRow)>, PlaneError> {
         let labels = self.service_labels();
         let slots: Vec<_> = self
-            .intent
-            .services
-            .iter()
+            .planner
+            .service_intents()
             .filter_map(|it| Some((labels.of(&it.key), self.planner.service_slot(&it.key)?)))
             .collect();
         slots.into_iter().map(|(name, slot)| Ok((name, self.plane.service_counters(slot)?))).collect()

@@ -41,7 +41,7 @@ impl<P: DataPlane> Gateway<P> {
                 Ok(paged(groups.keys().cloned(), page, |mark| groups.get(mark).map(body)))
             }
             (Target::Group(id), operation) => {
-                let found = self.model.groups().into_iter().find(|group| group.id == *id);
+                let found = self.model.group(id);
                 match operation {
                     Operation::Get(_) => match found {
                         Some(group) => Ok(Answer::ok(body(&group))),
@@ -61,7 +61,7 @@ impl<P: DataPlane> Gateway<P> {
                         let group = Group { id: id.clone(), location, tags: shape::read_tags(&fields)? };
                         let request = Request::PutGroup(group.clone());
                         self.change(caller, &request, &Precondition::None)?;
-                        let now = self.model.groups().into_iter().find(|it| it.id == *id).unwrap_or(group);
+                        let now = self.model.group(id).unwrap_or(group);
                         Ok(Answer::put(found.is_none(), body(&now)))
                     }
                     Operation::Delete => {

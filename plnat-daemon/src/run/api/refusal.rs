@@ -33,6 +33,9 @@ pub(super) fn of(request: &Request, error: RequestError) -> ApiError {
 pub(super) fn of_decision(error: &DecisionError) -> ApiError {
     match error {
         DecisionError::NotFound { .. } => not_found("the connection"),
+        DecisionError::Illegal(why @ (Why::ConnectionLimit { .. } | Why::OnRejectList { .. })) => {
+            ApiError::new(StatusCode::CONFLICT, "ConnectionNotAllowed", why.to_string())
+        }
         DecisionError::Illegal(why) => ApiError::invalid("InvalidConnectionStateTransition", why.to_string()),
     }
 }

@@ -86,7 +86,8 @@ impl<P: DataPlane> Gateway<P> {
                 Ok(Request::PutLoadBalancer(spec, extras))
             }
             Kind::PrivateLinkService => {
-                let (spec, extras, networks) = service::read(id.clone(), body, location)?;
+                let (spec, extras, networks) =
+                    service::read(id.clone(), body, self.model.service_spec(id), location)?;
                 provides(&spec.load_balancer)?;
                 let network = self.model.load_balancer_spec(&spec.load_balancer).map(|it| &it.network);
                 for other in &networks {

@@ -26,8 +26,8 @@ impl<P: DataPlane> Gateway<P> {
         let resources = resources.ok_or_else(|| Object::new(body).missing("resources"))?;
         let kept = self.model.clone();
         let found: Vec<Value> = resources.iter().map(|it| self.try_resource(caller, it)).collect();
-        let fits = self.fits(&self.model.intent());
-        self.model = kept;
+        let tried = std::mem::replace(&mut self.model, kept);
+        let fits = self.fits(&tried);
         fits.map_err(|error| refusal::no_room(&error))?;
         Ok(Answer::ok(json!({ "value": found })))
     }

@@ -1,0 +1,304 @@
+//! What the last plan was made of: each service and endpoint with the records that it stands for, and who is to be
+//! looked at again when something else changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use plnat_common::net::{Mac, Scope};
+use plnat_common::record::{self, Address, AddressKey, Backend, Interface, RuleKey, SourceKey, address_kind};
+
+use crate::intent::{Delta, Endpoint, Intent, Link, Service};
+
+use super::ground::Ground;
+use super::records::{Records, Table};
+use super::touched::Touched;
+
+/// Nanoseconds in a second.
+const NANOSECONDS: u32 = 1_000_000_000;
+
+/// Ethernet address of each interface that is up, under the network that it belongs to: only over one of these may a
+/// backend of the network be reached.
+pub(super) type Ways = BTreeMap<(u32, u32), Mac>;
+
+/// A service, and what it stands for in the maps.
+#[derive(Debug)]
+pub(super) struct ServicePart {
+    pub(super) intent: Arc<Service>,
+    pub(super) slot: u32,
+    pub(super) record: record::Service,
+    pub(super) rules: Vec<RulePart>,
+    pub(super) backends: Vec<(u32, Backend)>,
+    /// Whether a block was not to be had yet, because a sweep has to come first.
+    pub(super) waits: bool,
+}
+
+/// A rule of a service.
+#[derive(Debug)]
+pub(super) struct RulePart {
+    pub(super) slot: u32,
+    pub(super) key: RuleKey,
+    pub(super) record: record::Rule,
+    pub(super) table: Option<(u32, Table)>,
+}
+
+/// An endpoint, and what it stands for in the maps: slot and record for each of its links.
+#[derive(Debug)]
+pub(super) struct EndpointPart {
+    pub(super) intent: Arc<Endpoint>,
+    pub(super) slots: Vec<(u32, record::Endpoint)>,
+}
+
+/// All parts, and the records that they add up to.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) links: Vec<Link>,
+    pub(super) ways: Ways,
+    pub(super) ground: Arc<Ground>,
+    pub(super) seed: [u64; 2],
+    pub(super) services: BTreeMap<String, ServicePart>,
+    pub(super) endpoints: BTreeMap<String, EndpointPart>,
+    /// Services by network and address of their backends.
+    pub(super) reaching: BTreeSet<(u32, Ipv4Addr, String)>,
+    /// Endpoints by service.
+    pub(super) connected: BTreeSet<(String, String)>,
+    /// Service by network and NAT address.
+    pub(super) nat: BTreeMap<(u32, Ipv4Addr), String>,
+    /// Endpoint by link and address.
+    pub(super) at: BTreeMap<(u32, Ipv4Addr), String>,
+    /// How many endpoints a link has.
+    pub(super) consumers: BTreeMap<u32, usize>,
+    /// How many services a network has.
+    pub(super) providers: BTreeMap<u32, usize>,
+    /// Services that wait for a sweep.
+    pub(super) waiting: BTreeSet<String>,
+    pub(super) records: Records,
+    pub(super) touched: Touched,
+    /// How many services have a NAT address, whatever their networks.
+    nat_holders: BTreeMap<Ipv4Addr, usize>,
+}
+
+impl ServicePart {
+    pub(super) fn blocks(&self) -> impl Iterator<Item = u32> {
+        let blocks = self.backends.iter().flat_map(|(_, backend)| backend.blocks.into_iter().flatten());
+        blocks.filter(|&block| block != 0)
+    }
+
+    fn backend_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.intent.rules.iter().flat_map(|rule| &rule.members).map(|member| member.address)
+    }
+
+    pub(super) fn nat(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.intent.nat.iter().flatten().copied()
+    }
+}
+
+impl State {
+    /// What `intent` has that the last plan had not, and the other way around.
+    pub(super) fn delta(&self, intent: &Intent) -> Delta {
+        let services: BTreeSet<&str> = intent.services.iter().map(|it| it.key.as_str()).collect();
+        let endpoints: BTreeSet<&str> = intent.endpoints.iter().map(|it| it.key.as_str()).collect();
+        let service = |new: &Service| {
+            let same = self.services.get(&new.key).is_some_and(|old| *old.intent == *new);
+            (!same).then(|| (new.key.clone(), Some(Arc::new(new.clone()))))
+        };
+        let endpoint = |new: &Endpoint| {
+            let same = self.endpoints.get(&new.key).is_some_and(|old| *old.intent == *new);
+            (!same).then(|| (new.key.clone(), Some(Arc::new(new.clone()))))
+        };
+        let lost = self.services.keys().filter(|key| !services.contains(key.as_str()));
+        let left = self.endpoints.keys().filter(|key| !endpoints.contains(key.as_str()));
+        Delta {
+            links: (intent.links != self.links).then(|| intent.links.clone()),
+            services: intent
+                .services
+                .iter()
+                .filter_map(service)
+                .chain(lost.map(|key| (key.clone(), None)))
+                .collect(),
+            endpoints: intent
+                .endpoints
+                .iter()
+                .filter_map(endpoint)
+                .chain(left.map(|key| (key.clone(), None)))
+                .collect(),
+        }
+    }
+
+    pub(super) fn put_service(&mut self, part: ServicePart) {
+        let Self { records, touched, .. } = self;
+        let (key, network) = (part.intent.key.clone(), part.intent.network);
+        touched.services.insert(part.slot);
+        records.services.insert(part.slot, part.record);
+        for rule in &part.rules {
+            touched.rules.insert(rule.slot);
+            records.rules.insert(rule.slot, rule.record);
+            touched.rule_index.insert(rule.key);
+            records.rule_index.insert(rule.key, rule.slot);
+            if let Some((first, table)) = &rule.table {
+                touched.tables.insert(*first);
+                records.tables.insert(*first, table.clone());
+            }
+        }
+        for &(slot, backend) in &part.backends {
+            touched.backends.insert(slot);
+            records.backends.insert(slot, backend);
+        }
+        for address in part.nat() {
+            self.nat.insert((network, address), key.clone());
+            let here = AddressKey { scope: Scope::network(network), address: address.into() };
+            self.put_address(here, Address { kind: address_kind::NAT, slot: part.slot });
+            *self.nat_holders.entry(address).or_default() += 1;
+            let elsewhere = AddressKey { scope: Scope::ANY, address: address.into() };
+            self.put_address(elsewhere, Address { kind: address_kind::NAT_ELSEWHERE, slot: 0 });
+        }
+        self.reaching.extend(part.backend_addresses().map(|address| (network, address, key.clone())));
+        *self.providers.entry(network).or_default() += 1;
+        if part.waits {
+            self.waiting.insert(key.clone());
+        }
+        self.services.insert(key, part);
+    }
+
+    pub(super) fn drop_service(&mut self, key: &str) {
+        let Some(part) = self.services.remove(key) else { return };
+        let Self { records, touched, .. } = self;
+        let network = part.intent.network;
+        touched.services.insert(part.slot);
+        records.services.remove(&part.slot);
+        for rule in &part.rules {
+            touched.rules.insert(rule.slot);
+            records.rules.remove(&rule.slot);
+            touched.rule_index.insert(rule.key);
+            records.rule_index.remove(&rule.key);
+            if let Some((first, _)) = &rule.table {
+                touched.tables.insert(*first);
+                records.tables.remove(first);
+            }
+        }
+        for (slot, _) in &part.backends {
+            touched.backends.insert(*slot);
+            records.backends.remove(slot);
+        }
+        for address in part.nat() {
+            self.nat.remove(&(network, address));
+            self.drop_address(AddressKey { scope: Scope::network(network), address: address.into() });
+            if less(&mut self.nat_holders, address) {
+                self.drop_address(AddressKey { scope: Scope::ANY, address: address.into() });
+            }
+        }
+        for address in part.backend_addresses() {
+            self.reaching.remove(&(network, address, key.to_owned()));
+        }
+        less(&mut self.providers, network);
+        self.waiting.remove(key);
+    }
+
+    pub(super) fn put_endpoint(&mut self, part: EndpointPart) {
+        let intent = part.intent.clone();
+        for &(slot, record) in &part.slots {
+            self.touched.endpoints.insert(slot);
+            self.records.endpoints.insert(slot, record);
+            let key = AddressKey { scope: Scope::link(record.link), address: intent.address.into() };
+            self.put_address(key, Address { kind: address_kind::ENDPOINT, slot });
+            self.at.insert((record.link, intent.address), intent.key.clone());
+            *self.consumers.entry(record.link).or_default() += 1;
+        }
+        self.connected.insert((intent.service.clone(), intent.key.clone()));
+        self.endpoints.insert(intent.key.clone(), part);
+    }
+
+    pub(super) fn drop_endpoint(&mut self, key: &str) {
+        let Some(EndpointPart { intent, slots }) = self.endpoints.remove(key) else { return };
+        for (slot, record) in slots {
+            self.touched.endpoints.insert(slot);
+            self.records.endpoints.remove(&slot);
+            self.drop_address(AddressKey { scope: Scope::link(record.link), address: intent.address.into() });
+            self.at.remove(&(record.link, intent.address));
+            less(&mut self.consumers, record.link);
+        }
+        self.connected.remove(&(intent.service.clone(), key.to_owned()));
+    }
+
+    /// Notes what a backend slot without a service holds; none: nothing.
+    pub(super) fn put_backend(&mut self, slot: u32, record: Option<Backend>) {
+        self.touched.backends.insert(slot);
+        match record {
+            Some(record) => self.records.backends.insert(slot, record),
+            None => self.records.backends.remove(&slot),
+        };
+    }
+
+    pub(super) fn put_interfaces(&mut self, interfaces: BTreeMap<u32, Interface>) {
+        let before = std::mem::replace(&mut self.records.interfaces, interfaces);
+        let now = &self.records.interfaces;
+        let changed = now.iter().filter(|(index, record)| before.get(index) != Some(record));
+        self.touched.interfaces.extend(changed.map(|(index, _)| *index));
+        self.touched.interfaces.extend(before.keys().filter(|index| !now.contains_key(index)));
+    }
+
+    /// Links, with the records that stand on nothing else: prefixes of clients, and addresses of DNS servers.
+    pub(super) fn put_links(&mut self, links: Vec<Link>) {
+        for link in std::mem::take(&mut self.links) {
+            if let Some(dns) = link.dns {
+                self.drop_address(AddressKey { scope: Scope::link(link.id), address: dns.address.into() });
+            }
+        }
+        let mut sources = BTreeSet::new();
+        for link in &links {
+            let scope = Scope::link(link.id);
+            sources.extend(
+                link.sources.iter().map(|prefix| {
+                    (SourceKey { scope, address: prefix.network().into() }, prefix.prefix_len())
+                }),
+            );
+            if let Some(dns) = link.dns {
+                let interval = NANOSECONDS / dns.queries_per_second;
+                let key = AddressKey { scope, address: dns.address.into() };
+                self.put_address(key, Address { kind: address_kind::DNS, slot: interval });
+            }
+        }
+        self.touched.sources.extend(self.records.sources.symmetric_difference(&sources));
+        self.records.sources = sources;
+        self.links = links;
+    }
+
+    /// Services of a network that have backends.
+    pub(super) fn services_in(&self, network: u32) -> impl Iterator<Item = &String> {
+        let reaching = self.reaching.range((network, Ipv4Addr::UNSPECIFIED, String::new())..);
+        reaching.take_while(move |(of, ..)| *of == network).map(|(.., key)| key)
+    }
+
+    /// Services with this backend.
+    pub(super) fn services_at(&self, network: u32, backend: Ipv4Addr) -> impl Iterator<Item = &String> {
+        let reaching = self.reaching.range((network, backend, String::new())..);
+        reaching.take_while(move |(of, at, _)| (*of, *at) == (network, backend)).map(|(.., key)| key)
+    }
+
+    /// Endpoints of a service.
+    pub(super) fn endpoints_of(&self, service: &str) -> impl Iterator<Item = &String> {
+        let connected = self.connected.range((service.to_owned(), String::new())..);
+        connected.take_while(move |(of, _)| of == service).map(|(_, key)| key)
+    }
+
+    fn put_address(&mut self, key: AddressKey, address: Address) {
+        self.touched.addresses.insert(key);
+        self.records.addresses.insert(key, address);
+    }
+
+    fn drop_address(&mut self, key: AddressKey) {
+        self.touched.addresses.insert(key);
+        self.records.addresses.remove(&key);
+    }
+}
+
+/// One less of what is counted; true when none is left.
+pub(super) fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) -> bool {
+    let std::collections::btree_map::Entry::Occupied(mut entry) = counts.entry(key) else { return false };
+    *entry.get_mut() -= 1;
+    let none = *entry.get() == 0;
+    if none {
+        entry.remove();
+    }
+    none
+}
