@@ -1,7 +1,10 @@
 //! plnat's benchmarks. `cargo xtask bench` builds what they need and runs them; each verb is a file.
 
+mod connections;
 mod control;
+mod exchange;
 mod figures;
+mod hosts;
 mod mapped;
 mod memory;
 mod meter;
@@ -9,6 +12,7 @@ mod namespace;
 mod packets;
 mod plnat;
 mod program;
+mod proxy;
 mod report;
 mod rig;
 mod sessions;
@@ -57,6 +61,12 @@ enum What {
     },
     /// A packet that opens a session, by how many are open, until no port is left
     Sessions,
+    /// TCP: connect, request, answer, close between real hosts, with both ends; and round trips, alone and under load
+    Connections {
+        /// Only these, and the direct wire
+        #[arg(long, value_delimiter = ',', value_name = "TARGET")]
+        only: Vec<target::Target>,
+    },
     /// What the kernel keeps for a session
     Memory,
     /// From the provider's word to the first packet; a large configuration; a sweep
@@ -81,12 +91,14 @@ fn main() -> Result<()> {
     match options.what {
         What::Packets { only } => packets::run(&meter, quick, &only, &output),
         What::Sessions => sessions::run(&meter, quick, &output),
+        What::Connections { only } => connections::run(&meter, quick, &only, &output),
         What::Memory => memory::run(&meter, quick, &output),
         What::Control => control::run(&meter, quick, &output),
         What::Program => program::run(&meter, quick, &output),
         What::All => {
             packets::run(&meter, quick, &[], &output)?;
             sessions::run(&meter, quick, &output)?;
+            connections::run(&meter, quick, &[], &output)?;
             program::run(&meter, quick, &output)?;
             memory::run(&meter, quick, &output)?;
             control::run(&meter, quick, &output)

@@ -145,7 +145,8 @@ impl Contender {
     /// holds all against what must arrive; both must take the same way.
     fn verify(&mut self, rig: &mut Rig, bits: u32) {
         let mut try_it = || {
-            let (lane, work) = (&self.standing.lane, self.standing.target.work());
+            let lane = &self.standing.lane;
+            let work = self.standing.target.work(lane);
             let opened = rig
                 .verify(lane, &work, Traffic::Udp, Order { bits, salt: 0 })
                 .context("first packets of sessions")?;

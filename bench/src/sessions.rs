@@ -162,7 +162,8 @@ fn fill(
 /// Whether all sessions that were opened are there, each with a translation of its own; and, where no port is left, whether the
 /// next one is refused by name.
 fn prove(rig: &mut Rig, standing: &mut Standing, traffic: Traffic, sessions: u32) -> Result<&'static str> {
-    let (lane, work) = (&standing.lane, standing.target.work());
+    let lane = &standing.lane;
+    let work = standing.target.work(lane);
     if sessions.is_power_of_two() {
         let order = Order { bits: sessions.ilog2(), salt: 1 };
         rig.verify(lane, &work, traffic, order)?;

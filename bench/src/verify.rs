@@ -21,6 +21,8 @@ pub(crate) enum Work {
     Forward,
     /// Everything, with these NAT addresses.
     Translate(Vec<Ipv4Addr>),
+    /// Connections end at the gateway, which makes others of its own.
+    Proxy,
 }
 
 /// Backend, NAT address and NAT port of a session.
