@@ -3,15 +3,17 @@
 //! Client and backends are hosts. Everything runs on one CPU: the client, the servers, the gateway in their soft interrupts, and a
 //! proxy in its process. The figure is the CPU time of all of them.
 
+mod trips;
+
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use crate::exchange::{Judge, Servers, wave};
 use crate::figures::Spread;
-use crate::meter::Meter;
+use crate::meter::{Meter, Rank};
 use crate::proxy::Proxy;
 use crate::report::machine::Conditions;
-use crate::report::{Output, Results, count, progress, table};
+use crate::report::{Output, Results, count, progress, refusals, table};
 use crate::rig::Rig;
 use crate::settings::Settings;
 use crate::target::{self, Missing, Standing, Target};
@@ -39,6 +41,7 @@ struct Report {
     repetitions: u32,
     missing: Vec<Missing>,
     targets: Vec<Figure>,
+    round_trips: Vec<trips::Figure>,
 }
 
 /// Figures of one target.
@@ -80,7 +83,7 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
     for (number, target) in targets.into_iter().enumerate() {
         progress(&format!("setting up {}", target.name()));
         let standing = Standing::hosted(&mut rig, target, number as u32, ROOM, Offloads::Off)?;
-        let servers = Servers::start(&standing.lane, target, meter)?;
+        let servers = Servers::start(&standing.lane, target, meter, Rank::Equal)?;
         contenders.push(Contender { standing, _servers: servers, refused: None, costs: Vec::new(), next: 0 });
     }
     calibrate(&mut rig, contenders.len() as u32)?;
@@ -99,6 +102,10 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
         }
         contenders.rotate_right(first);
     }
+    let done = figures(&contenders);
+    drop(contenders);
+    let targets: Vec<Target> = done.iter().map(|it| it.target).collect();
+    let round_trips = trips::measure(meter, quick, &targets)?;
     let report = Report {
         benchmark: "connections",
         conditions,
@@ -106,7 +113,8 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
         connections_a_repetition: connections,
         repetitions,
         missing,
-        targets: figures(&contenders),
+        targets: done,
+        round_trips,
     };
     output.give(&Results {
         verb: "connections",
@@ -124,7 +132,7 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
 }
 
 /// Finds out on a lane of its own how this kernel counts soft interrupts.
-fn calibrate(rig: &mut Rig, lane: u32) -> Result<()> {
+pub(crate) fn calibrate(rig: &mut Rig, lane: u32) -> Result<()> {
     let wire = Standing::new(rig, Target::Wire, lane, 0, 0)?;
     rig.calibrate(&wire.lane)?;
     rig.clear();
@@ -196,29 +204,30 @@ fn text(report: &Report) -> String {
     let ratio = |it: Option<Spread>| it.map_or("–".to_owned(), |it| format!("{:.2} ×", it.median));
     let row = |it: &Figure| {
         let name = it.target.name().to_owned();
-        let Some(spread) = it.microseconds.filter(|_| it.refused.is_none()) else {
-            return vec![name, it.refused.clone().unwrap_or_default()];
-        };
+        let spread = it.microseconds;
         vec![
             name,
-            number(Some(spread.best)),
-            number(Some(spread.median)),
-            format!("{:.1} to {:.1}", spread.low, spread.high),
+            number(spread.map(|it| it.best)),
+            number(spread.map(|it| it.median)),
+            spread.map_or("–".into(), |it| format!("{:.1} to {:.1}", it.low, it.high)),
             number(it.net.map(|it| it.median)),
             ratio(it.of_nftables),
             ratio(it.of_haproxy),
         ]
     };
-    let rows: Vec<Vec<String>> = report.targets.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = report.targets.iter().filter(|it| it.refused.is_none()).map(row).collect();
     let head = ["target", "best", "median", "tenth to nine", "net", "of nftables", "of HAProxy"];
     let mut text = format!(
-        "### connections: CPU microseconds for connect, request, answer and close over TCP, with both ends\n\n{}. {} paired repetitions of {} connections, {} under way at any moment.\n\n{}\nnet: less the direct wire. The last columns: cost as a multiple of that target's, median of the pairs.\n",
+        "### connections: CPU microseconds for connect, request, answer and close over TCP, with both ends\n\n{}. {} paired repetitions of {} connections, {} under way at any moment.\n\n{}\nnet: less the direct wire. The last columns: cost as a multiple of that target's, median of the pairs.\n\n",
         report.conditions.line(),
         report.repetitions,
         count(report.connections_a_repetition.into()),
         report.in_flight,
         table(&head, &rows)
     );
+    text +=
+        &refusals(report.targets.iter().filter_map(|it| Some((it.target.name(), it.refused.as_deref()?))));
+    text += &trips::text(&report.round_trips);
     for it in &report.missing {
         text += &format!("Not compared: {}: {}.\n", it.name, it.why);
     }

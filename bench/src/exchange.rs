@@ -12,7 +12,7 @@ use plnat_common::bench::client as of_session;
 
 pub(crate) use self::client::wave;
 pub(crate) use self::probe::{Probe, Protocol};
-pub(crate) use self::server::Servers;
+pub(crate) use self::server::{Servers, addresses};
 use crate::topology::{BACKENDS, Lane};
 use crate::verify::{Mapping, Work};
 

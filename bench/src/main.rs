@@ -1,5 +1,6 @@
 //! plnat's benchmarks. `cargo xtask bench` builds what they need and runs them; each verb is a file.
 
+mod bulk;
 mod connections;
 mod control;
 mod exchange;
@@ -67,6 +68,8 @@ enum What {
         #[arg(long, value_delimiter = ',', value_name = "TARGET")]
         only: Vec<target::Target>,
     },
+    /// TCP streams, with offloads as a new veth pair has them and without
+    Bulk,
     /// What the kernel keeps for a session
     Memory,
     /// From the provider's word to the first packet; a large configuration; a sweep
@@ -92,6 +95,7 @@ fn main() -> Result<()> {
         What::Packets { only } => packets::run(&meter, quick, &only, &output),
         What::Sessions => sessions::run(&meter, quick, &output),
         What::Connections { only } => connections::run(&meter, quick, &only, &output),
+        What::Bulk => bulk::run(&meter, quick, &output),
         What::Memory => memory::run(&meter, quick, &output),
         What::Control => control::run(&meter, quick, &output),
         What::Program => program::run(&meter, quick, &output),
@@ -99,6 +103,7 @@ fn main() -> Result<()> {
             packets::run(&meter, quick, &[], &output)?;
             sessions::run(&meter, quick, &output)?;
             connections::run(&meter, quick, &[], &output)?;
+            bulk::run(&meter, quick, &output)?;
             program::run(&meter, quick, &output)?;
             memory::run(&meter, quick, &output)?;
             control::run(&meter, quick, &output)

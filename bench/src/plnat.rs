@@ -100,7 +100,9 @@ impl Plnat {
     fn stand_on(&mut self, lane: &Lane) {
         let mut add = |name: String, end: End| {
             let mac = Mac::from_octets(end.mac);
-            self.ground.interfaces.insert(name, GroundInterface { index: end.index, mac, mtu: 1500, up: true });
+            self.ground
+                .interfaces
+                .insert(name, GroundInterface { index: end.index, mac, mtu: 1500, up: true });
         };
         add(lane.consumer(), lane.gateway_end());
         (0..BACKENDS).for_each(|at| add(lane.provider(at), lane.provider_end(at)));

@@ -56,7 +56,8 @@ impl Proxy {
         let end = Instant::now() + PATIENCE;
         let address = SocketAddr::from((lane.endpoint(), PORT));
         loop {
-            let listens = lane.gateway.enter(|| Ok(TcpStream::connect_timeout(&address, PATIENCE).is_ok()))?;
+            let listens =
+                lane.gateway.enter(|| Ok(TcpStream::connect_timeout(&address, PATIENCE).is_ok()))?;
             if listens {
                 return Ok(());
             }
@@ -114,7 +115,7 @@ fn haproxy(lane: &Lane) -> String {
 
 fn nginx(lane: &Lane) -> String {
     let servers: String =
-        servers(lane).map(|(_, address)| format!("server {address}:{BACKEND_PORT};\n")).collect();
+        servers(lane).map(|(_, address)| format!("server {address}:{BACKEND_PORT} max_fails=0;\n")).collect();
     format!(
         "load_module {STREAM};\ndaemon off;\nmaster_process off;\nworker_processes 1;\nuser root;\npid {SCRATCH}/pid;\nevents {{ worker_connections 4096; }}\nstream {{\nupstream backends {{\n{servers}}}\nserver {{ listen {}:{PORT}; proxy_pass backends; }}\n}}\n",
         lane.endpoint()

@@ -91,6 +91,11 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A paragraph a target that gets no figure, by name and reason.
+pub(crate) fn refusals<'a, N: std::fmt::Display>(refused: impl Iterator<Item = (N, &'a str)>) -> String {
+    refused.map(|(name, why)| format!("No figure: {name}: {why}.\n\n")).collect()
+}
+
 /// A number with commas between thousands.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -51,6 +51,11 @@ impl Target {
         }
     }
 
+    /// True for one that ends connections and makes others.
+    pub(crate) fn is_proxy(self) -> bool {
+        matches!(self, Target::Haproxy | Target::Nginx)
+    }
+
     /// What it must make of packets.
     pub(crate) fn work(self, lane: &Lane) -> Work {
         match self {
@@ -118,6 +123,28 @@ impl Standing {
         Ok(this)
     }
 
+    /// With two lanes at one gateway: the rig's, for load, and one of hosts beside it.
+    pub(crate) fn loaded(rig: &mut Rig, target: Target, number: u32, sessions: u32) -> Result<Self> {
+        let doing = || format!("setting up {}", target.name());
+        let mut this = Self::new(rig, target, number, sessions, BACKENDS)?;
+        let beside = this.lane.beside(number + 1).with_context(doing)?;
+        hosts::settle(&beside, target).with_context(doing)?;
+        match target {
+            Target::Bound => bound(rig, &beside),
+            Target::Forwarding => forwarding(&beside),
+            Target::Nftables => nftables(&beside, false, BACKENDS),
+            Target::Flowtable => nftables(&beside, true, BACKENDS),
+            Target::Wire | Target::Plnat | Target::Haproxy | Target::Nginx => Ok(()),
+        }
+        .with_context(doing)?;
+        if let Some(plnat) = &mut this.plnat {
+            plnat.join(&beside)?;
+            plnat.want(&this.lane, &plnat::intent(&[&this.lane, &beside], BACKENDS))?;
+        }
+        this.beside = Some(beside);
+        Ok(this)
+    }
+
     fn set_up(&mut self, rig: &mut Rig, sessions: u32, backends: u32) -> Result<()> {
         let lane = &self.lane;
         match self.target {
@@ -166,8 +193,7 @@ pub(crate) fn missing() -> Result<Vec<Missing>> {
 
 /// All that carries TCP between hosts on this machine; what is missing is said.
 pub(crate) fn hosted(missing: &mut Vec<Missing>) -> Result<Vec<Target>> {
-    let mut targets =
-        vec![Target::Wire, Target::Bound, Target::Plnat, Target::Nftables, Target::Forwarding];
+    let mut targets = vec![Target::Wire, Target::Bound, Target::Plnat, Target::Nftables, Target::Forwarding];
     if has_flowtable()? {
         targets.push(Target::Flowtable);
     }
@@ -215,7 +241,8 @@ fn nftables(lane: &Lane, flowtable: bool, backends: u32) -> Result<()> {
     let map = map.join(", ");
     let mut rules = format!("table ip bench{} {{\n", lane.wing());
     if flowtable {
-        let devices: Vec<String> = std::iter::once(consumer.clone()).chain((0..BACKENDS).map(|at| lane.provider(at))).collect();
+        let devices: Vec<String> =
+            std::iter::once(consumer.clone()).chain((0..BACKENDS).map(|at| lane.provider(at))).collect();
         rules += &format!(
             " flowtable fast {{ hook ingress priority 0; devices = {{ {} }}; }}\n chain forward {{ type filter hook forward priority 0; meta l4proto {{ tcp, udp }} flow add @fast; }}\n",
             devices.join(", ")

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use plnat_common::net::{Mac, MacPair};
+use serde::Serialize;
 
 use crate::namespace::Namespace;
 
@@ -59,12 +60,23 @@ impl End {
 }
 
 /// What the interfaces of a lane leave to who comes after them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Offloads {
     /// Nothing that XDP cannot see: whole checksums, no segments to be cut later.
     Off,
     /// What the kernel gives a new pair.
     Fresh,
+}
+
+impl Offloads {
+    /// Name in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Offloads::Off => "off",
+            Offloads::Fresh => "as a new pair has them",
+        }
+    }
 }
 
 /// Client, gateway and backends.

@@ -3,13 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt,
 };
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeSpec, TimeVal};
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use serde::Serialize;
 
 use super::{After, Judge, LENGTH, Message, client_of, request};
@@ -25,6 +26,16 @@ pub(crate) enum Protocol {
     Udp,
     #[serde(rename = "TCP")]
     Tcp,
+}
+
+impl Protocol {
+    /// Name in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Protocol::Udp => "UDP",
+            Protocol::Tcp => "TCP",
+        }
+    }
 }
 
 enum Socket {
@@ -52,7 +63,8 @@ impl Probe {
         let from = client_of(lane, session);
         bind(fd.as_raw_fd(), &SockaddrIn::from(from)).with_context(|| format!("cannot send from {from}"))?;
         let to = SocketAddrV4::new(lane.endpoint(), PORT);
-        connect(fd.as_raw_fd(), &SockaddrIn::from(to)).with_context(|| format!("cannot connect with {to}"))?;
+        connect(fd.as_raw_fd(), &SockaddrIn::from(to))
+            .with_context(|| format!("cannot connect with {to}"))?;
         let socket = match protocol {
             Protocol::Udp => Socket::Udp(fd.into()),
             Protocol::Tcp => {
@@ -64,13 +76,26 @@ impl Probe {
         Ok(Self { socket, session })
     }
 
-    /// Asks `times` times; the answer is how long each took.
-    pub(crate) fn ask(&mut self, lane: &Lane, times: u32, judge: &mut Judge<'_>) -> Result<Vec<Duration>> {
+    /// Asks `times` times; the answer is how long each took: at once, or from the moment when it was due, some time after the last,
+    /// so that waiting for the CPU counts.
+    pub(crate) fn ask(
+        &mut self,
+        lane: &Lane,
+        times: u32,
+        pace: Option<Duration>,
+        judge: &mut Judge<'_>,
+    ) -> Result<Vec<Duration>> {
         let request = request(self.session, After::Keep);
         let mut took = Vec::with_capacity(times as usize);
-        for _ in 0..times {
+        for number in 0..times {
             let mut answer: Message = [0; LENGTH];
-            let begun = Instant::now();
+            let mut begun = now()?;
+            if let Some(pace) = pace {
+                // Not in step with anything: between one and two times the pace.
+                begun += pace + pace * (number * 37 % 64) / 64;
+                let due = TimeSpec::from_duration(begun);
+                clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &due)?;
+            }
             match &mut self.socket {
                 Socket::Udp(socket) => {
                     socket.send(&request)?;
@@ -81,9 +106,13 @@ impl Probe {
                     stream.read_exact(&mut answer).context("no answer")?;
                 }
             }
-            took.push(begun.elapsed());
+            took.push(now()?.saturating_sub(begun));
             judge.judge(&request, &answer, client_of(lane, self.session))?;
         }
         Ok(took)
     }
+}
+
+fn now() -> Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())
 }

@@ -11,7 +11,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use super::{After, LENGTH, Message, answer};
 use crate::hosts;
-use crate::meter::Meter;
+use crate::meter::{Meter, Rank};
 use crate::target::Target;
 use crate::topology::{BACKEND_PORT, BACKENDS, Lane, PORT};
 
@@ -38,7 +38,7 @@ struct Loop {
 
 impl Servers {
     /// Opens the sockets of all servers where the target's packets must arrive.
-    pub(crate) fn start(lane: &Lane, target: Target, meter: &Meter) -> Result<Self> {
+    pub(crate) fn start(lane: &Lane, target: Target, meter: &Meter, rank: Rank) -> Result<Self> {
         let mut work = Loop {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             sources: Vec::new(),
@@ -48,10 +48,13 @@ impl Servers {
         work.epoll.add(&told, EpollEvent::new(EpollFlags::EPOLLRDHUP, 0))?;
         work.sources.push(Some(Source::Stop));
         for (number, address) in addresses(lane, target) {
-            let place = if target == Target::Wire { &lane.gateway } else { &lane.backends[usize::from(number)] };
+            let place =
+                if target == Target::Wire { &lane.gateway } else { &lane.backends[usize::from(number)] };
             let (listener, datagrams) = place.enter(|| {
                 let bound = || Ok((TcpListener::bind(address)?, UdpSocket::bind(address)?));
-                bound().map_err(|error: std::io::Error| error).with_context(|| format!("no server at {address}"))
+                bound()
+                    .map_err(|error: std::io::Error| error)
+                    .with_context(|| format!("no server at {address}"))
             })?;
             listener.set_nonblocking(true)?;
             datagrams.set_nonblocking(true)?;
@@ -61,7 +64,7 @@ impl Servers {
         let meter = meter.clone();
         let thread = std::thread::Builder::new().name("servers".into()).spawn(move || {
             let _told = told;
-            if let Err(error) = meter.bind().and_then(|()| work.run()) {
+            if let Err(error) = meter.bind_as(rank).and_then(|()| work.run()) {
                 eprintln!("the servers ended: {error:#}");
             }
         })?;
@@ -80,7 +83,7 @@ impl Drop for Servers {
 }
 
 /// Numbers and addresses of the servers of a lane.
-pub(super) fn addresses(lane: &Lane, target: Target) -> Vec<(u8, SocketAddrV4)> {
+pub(crate) fn addresses(lane: &Lane, target: Target) -> Vec<(u8, SocketAddrV4)> {
     let address = |at: u32| match target {
         Target::Wire => SocketAddrV4::new(lane.endpoint(), PORT),
         _ if hosts::keeps_address(target) => SocketAddrV4::new(lane.endpoint(), PORT),

@@ -66,6 +66,22 @@ impl Rig {
         Ok(sent)
     }
 
+    /// Sends packets as [`Self::send`] does, counts none and takes no time; how many.
+    pub(crate) fn flood(
+        &mut self,
+        lane: &Lane,
+        template: &Template,
+        order: Order,
+        from: u64,
+        packets: u32,
+        peers: Peers,
+    ) -> Result<u64> {
+        self.let_peers(peers)?;
+        self.work(template, order, from, lane.client_end().index)?;
+        self.run(lane, packets, Duration::ZERO)?;
+        Ok(packets.into())
+    }
+
     /// Sends one packet of each of the sessions `0..1 << order.bits` and holds what arrives against what must.
     pub(crate) fn verify(
         &mut self,

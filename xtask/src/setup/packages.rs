@@ -108,7 +108,11 @@ fn apt(words: &[&str]) -> Result<()> {
 }
 
 fn there(program: &str) -> bool {
-    if program.starts_with('/') { fs::exists(program).unwrap_or(false) } else { command::which(program).is_some() }
+    if program.starts_with('/') {
+        fs::exists(program).unwrap_or(false)
+    } else {
+        command::which(program).is_some()
+    }
 }
 
 fn missing(purpose: Purpose, there: impl Fn(&str) -> bool) -> Vec<&'static Program> {
