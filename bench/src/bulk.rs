@@ -13,7 +13,7 @@ use crate::figures::Spread;
 use crate::meter::Meter;
 use crate::proxy::Proxy;
 use crate::report::machine::Conditions;
-use crate::report::{Output, Results, progress, refusals, table};
+use crate::report::{Goal, Output, Results, progress, refusals, table};
 use crate::rig::Rig;
 use crate::settings::Settings;
 use crate::target::{self, Missing, Standing, Target};
@@ -71,12 +71,13 @@ struct Contender {
 }
 
 /// Measures and gives the results.
-pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
+pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) -> Result<()> {
     let (bytes, repetitions) = if quick { (QUICK_BYTES, QUICK_REPETITIONS) } else { (BYTES, REPETITIONS) };
     let _settings = Settings::change(2 * ROOM)?;
     let mut rig = Rig::new(1, meter.clone())?;
     let mut missing = Vec::new();
-    let targets = target::hosted(&mut missing)?;
+    let mut targets = target::hosted(&mut missing)?;
+    targets.retain(|target| *target == Target::Wire || only.is_empty() || only.contains(target));
     calibrate(&mut rig, targets.len() as u32)?;
     let conditions = Conditions::now(rig.clock(), quick);
     let mut levels = Vec::new();
@@ -95,7 +96,13 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
         missing,
         levels,
     };
-    output.give(&Results { verb: "bulk", report: &report, table: text(&report), pictures: Vec::new() })
+    output.give(&Results {
+        verb: "bulk",
+        report: &report,
+        table: text(&report),
+        pictures: Vec::new(),
+        goals: goals(&report),
+    })
 }
 
 fn level(
@@ -188,6 +195,20 @@ fn figures(contenders: &[Contender]) -> Vec<Figure> {
         }
     };
     contenders.iter().map(one).collect()
+}
+
+/// What plnat has to reach.
+fn goals(report: &Report) -> Vec<Goal> {
+    let level = report.levels.iter().find(|it| it.offloads == Offloads::Fresh);
+    let plnat = level.and_then(|it| it.targets.iter().find(|it| it.target == Target::Plnat));
+    let goal = Goal::at_most(
+        "offloads as a new pair has them: cost, in that of nftables".into(),
+        1.0,
+        0.9,
+        "×",
+        plnat.and_then(|it| it.of_nftables).map(|it| it.median),
+    );
+    vec![goal.unless(plnat.is_some_and(|it| it.refused.is_some()))]
 }
 
 fn text(report: &Report) -> String {

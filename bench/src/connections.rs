@@ -13,7 +13,7 @@ use crate::figures::Spread;
 use crate::meter::{Meter, Rank};
 use crate::proxy::Proxy;
 use crate::report::machine::Conditions;
-use crate::report::{Output, Results, count, progress, refusals, table};
+use crate::report::{Goal, Output, Results, count, progress, refusals, table};
 use crate::rig::Rig;
 use crate::settings::Settings;
 use crate::target::{self, Missing, Standing, Target};
@@ -121,6 +121,7 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
         report: &report,
         table: text(&report),
         pictures: Vec::new(),
+        goals: goals(&report),
     })?;
     let refused = report.targets.iter().find(|it| it.target == Target::Plnat && it.refused.is_some());
     ensure!(
@@ -197,6 +198,19 @@ fn figures(contenders: &[Contender]) -> Vec<Figure> {
         }
     };
     contenders.iter().map(one).collect()
+}
+
+/// What plnat has to reach.
+fn goals(report: &Report) -> Vec<Goal> {
+    let median = |it: Option<Spread>| it.map(|it| it.median);
+    let plnat = report.targets.iter().find(|it| it.target == Target::Plnat && it.refused.is_none());
+    let share = |it: fn(&Figure) -> Option<Spread>| median(plnat.and_then(it));
+    let mut goals = vec![
+        Goal::at_most("CPU, in that of nftables".into(), 0.88, 0.8, "×", share(|it| it.of_nftables)),
+        Goal::at_most("CPU, in that of HAProxy".into(), 0.6, 0.6, "×", share(|it| it.of_haproxy)),
+    ];
+    goals.extend(trips::goals(&report.round_trips));
+    goals
 }
 
 fn text(report: &Report) -> String {

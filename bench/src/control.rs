@@ -38,7 +38,13 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
     let sweep = sweep::measure(&mut rig, bits)?;
     let load = load::measure(&mut rig, if quick { 10_000 } else { 100_000 })?;
     let report = Report { benchmark: "control", conditions, approve_to_first_packet, load, sweep };
-    output.give(&Results { verb: "control", report: &report, table: text(&report), pictures: Vec::new() })
+    output.give(&Results {
+        verb: "control",
+        report: &report,
+        table: text(&report),
+        pictures: Vec::new(),
+        goals: Vec::new(),
+    })
 }
 
 fn text(report: &Report) -> String {

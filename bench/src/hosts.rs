@@ -36,8 +36,13 @@ pub(crate) fn settle(lane: &Lane, target: Target) -> Result<()> {
         for name in ["all", "eth0"] {
             place.sysctl(&format!("ipv4/conf/{name}/rp_filter"), "0")?;
         }
-        if lane.offloads == Offloads::Off {
-            without_offloads(place, "eth0")?;
+        match lane.offloads {
+            Offloads::Off => without_offloads(place, "eth0")?,
+            // Without this nothing that is redirected arrives at all.
+            Offloads::Fresh if matches!(target, Target::Bound | Target::Plnat) => {
+                place.run(&["ethtool", "-K", "eth0", "gro", "on"], "")?;
+            }
+            Offloads::Fresh => {}
         }
     }
     Ok(())

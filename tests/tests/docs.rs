@@ -186,9 +186,14 @@ fn the_table_of_reasons_is_the_programs() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    for name in
-        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/configuration.md", "docs/operations.md"]
-    {
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "docs/configuration.md",
+        "docs/operations.md",
+        "docs/performance.md",
+    ] {
         let text = document(name);
         let base = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

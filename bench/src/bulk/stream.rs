@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -131,18 +132,16 @@ fn patient(stream: &TcpStream) -> Result<()> {
     Ok(stream.set_write_timeout(Some(SILENCE))?)
 }
 
-/// Byte `at` and those that follow.
-fn pattern() -> Vec<u8> {
-    (0..PIECE + PERIOD).map(|at| (at % PERIOD) as u8).collect()
-}
+/// What is sent, again and again: any piece of a period begins somewhere in it.
+static PATTERN: LazyLock<Vec<u8>> =
+    LazyLock::new(|| (0..PIECE + PERIOD).map(|at| (at % PERIOD) as u8).collect());
 
 fn give(stream: &mut impl Write, bytes: u64) -> Result<()> {
-    let pattern = pattern();
     let mut done = 0;
     while done < bytes {
         let from = (done % PERIOD as u64) as usize;
         let length = (bytes - done).min(PIECE as u64) as usize;
-        stream.write_all(&pattern[from..from + length])?;
+        stream.write_all(&PATTERN[from..from + length])?;
         done += length as u64;
     }
     Ok(())
@@ -150,7 +149,6 @@ fn give(stream: &mut impl Write, bytes: u64) -> Result<()> {
 
 /// Reads so many bytes; how many were right, up to the first that was not.
 fn take(stream: &mut impl Read, bytes: u64, verify: bool) -> Result<u64> {
-    let pattern = pattern();
     let mut buffer = vec![0; PIECE];
     let (mut done, mut right) = (0, 0);
     while done < bytes {
@@ -158,7 +156,7 @@ fn take(stream: &mut impl Read, bytes: u64, verify: bool) -> Result<u64> {
         let got = stream.read(&mut buffer[..room])?;
         ensure!(got > 0, "closed after {done} of {bytes} bytes");
         let from = (done % PERIOD as u64) as usize;
-        if right == done && (!verify || buffer[..got] == pattern[from..from + got]) {
+        if right == done && (!verify || buffer[..got] == PATTERN[from..from + got]) {
             right += got as u64;
         }
         done += got as u64;

@@ -15,7 +15,7 @@ use super::calibrate;
 use crate::exchange::{Judge, Probe, Protocol, Servers};
 use crate::figures::Spread;
 use crate::meter::{Meter, Rank};
-use crate::report::{progress, refusals, table};
+use crate::report::{Goal, progress, refusals, table};
 use crate::rig::{CHUNK, Peers, Rig};
 use crate::target::{Standing, Target};
 use crate::topology::{Lane, Offloads};
@@ -227,6 +227,23 @@ fn figures(contenders: &[Contender]) -> Vec<Figure> {
         }
     }
     figures
+}
+
+/// What plnat has to reach.
+pub(super) fn goals(figures: &[Figure]) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for (protocol, must) in [(Protocol::Udp, 0.87), (Protocol::Tcp, 0.84)] {
+        let found = figures.iter().find(|it| it.target == Target::Plnat && it.protocol == protocol);
+        let found = found.filter(|it| it.refused.is_none());
+        let name = protocol.name();
+        let p50 = found.and_then(|it| it.alone?.p50_of_nftables).map(|it| it.median);
+        let work = format!("{name} round trip, p50, in that of nftables");
+        goals.push(Goal::at_most(work, must, 0.8, "×", p50));
+        let p99 = found.and_then(|it| it.under_load?.p99_of_nftables).map(|it| it.median);
+        let work = format!("{name} round trip under full load, p99, in that of nftables");
+        goals.push(Goal::at_most(work, 0.5, 0.35, "×", p99));
+    }
+    goals
 }
 
 /// The figures as a table.

@@ -11,7 +11,7 @@ use plnat_common::bench::{FRAME, Order, Seen, Template, Ticket, Work, tally};
 use super::{Callee, Peers, Rig};
 use crate::meter::{Clock, Taken};
 use crate::namespace::Namespace;
-use crate::topology::{ENDPOINT, End, Lane};
+use crate::topology::{End, Lane};
 use crate::traffic::Traffic;
 use crate::verify::{self, Mapping};
 
@@ -96,7 +96,7 @@ impl Rig {
         self.at_backend.slice_mut()[..sessions].fill(Seen::default());
         self.at_client.slice_mut()[..sessions].fill(Seen::default());
         let strange = self.tally(tally::STRANGE)?;
-        self.work(&traffic.template(lane, ENDPOINT), order, 0, lane.client_end().index)?;
+        self.work(&traffic.template(lane, lane.endpoint()), order, 0, lane.client_end().index)?;
         let mut left = count;
         while left > 0 {
             let chunk = CHUNK.min(left);
@@ -113,7 +113,7 @@ impl Rig {
     pub(crate) fn calibrate(&mut self, lane: &Lane) -> Result<()> {
         const CHUNKS: u32 = 8;
         let order = Order { bits: 0, salt: 0 };
-        self.work(&Traffic::Udp.template(lane, ENDPOINT), order, 0, lane.client_end().index)?;
+        self.work(&Traffic::Udp.template(lane, lane.endpoint()), order, 0, lane.client_end().index)?;
         let mut shares = Vec::new();
         for _ in 0..CHUNKS {
             let (_, taken) = self.run(lane, CHUNK, SILENCE)?;
