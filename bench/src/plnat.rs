@@ -215,7 +215,9 @@ pub(crate) fn intent(lanes: &[&Lane], backends: u32) -> Intent {
 /// The gateway's interfaces of one of its lanes, towards the client first.
 pub(crate) fn links(wing: u32) -> Vec<Link> {
     let first = 1 + wing * (1 + BACKENDS);
-    let link = |id, interface, network| Link { id, interface, network };
+    // All of them: clients have many addresses.
+    let sources = || vec![Default::default()];
+    let link = |id, interface, network| Link { id, interface, network, sources: sources(), dns: None };
     let providers = (0..BACKENDS).map(|at| link(first + 1 + at, provider(wing, at), PROVIDER));
     std::iter::once(link(first, consumer(wing), CONSUMER)).chain(providers).collect()
 }
@@ -230,6 +232,7 @@ pub(crate) fn service(key: &str, nat: [Option<Ipv4Addr>; 8], members: &[u32]) ->
         backend_port: BACKEND_PORT,
         distribution: Distribution::FiveTuple,
         idle_minutes: IDLE_MINUTES,
+        tcp_reset: false,
         members: members.iter().map(member).collect(),
     };
     let rules = vec![rule("udp", Protocol::Udp), rule("tcp", Protocol::Tcp)];

@@ -8,6 +8,7 @@
 mod call;
 mod caller;
 mod error;
+mod events;
 pub mod json;
 mod path;
 mod respond;
@@ -15,7 +16,8 @@ mod server;
 pub mod shape;
 
 pub use call::{Answer, Call, Operation, Page, Reply};
-pub use caller::{Action, Authority, Caller, Everybody};
+pub use caller::{Action, Authority, Caller};
 pub use error::ApiError;
 pub use path::{BadPath, Part, Target};
-pub use server::{Api, router};
+pub use respond::Code;
+pub use server::router;

@@ -20,7 +20,7 @@ pub use caller::{Caller, Shown};
 pub use certificate::{BadCertificate, BadCertificateMatch, CertificateIdentity, CertificateMatch};
 pub use credentials::Credentials;
 pub use jwt::{BadKeys, Issuer, IssuerSpec, Key, KeySource, read_keys};
-pub use keeper::{KeyError, KeyKeeper};
+pub use keeper::{AccessError, KeyError, KeyKeeper};
 pub use principal::{ClaimMatch, Principal, Proof, Scope};
 pub use refusal::Refusal;
 pub use role::{Action, Role};

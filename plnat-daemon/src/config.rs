@@ -4,6 +4,7 @@
 //! A text is first read into the model's specifications (wrong types, missing and unknown keys), then the model says
 //! what it does not accept, and its refusals are traced back to lines. Rules live in the model alone.
 
+mod access;
 mod api;
 mod diagnostic;
 mod gateway;
@@ -15,17 +16,20 @@ mod reader;
 mod resolve;
 mod section;
 mod value;
+mod webhook;
 
 use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use access::Access;
 pub use api::Api;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use gateway::{Gateway, PacketTrace};
 
 use crate::dataplane::Capacity;
 use crate::model::{Declaration, Model, Refusal, ServiceRef, Subject, Why, nearest};
+use crate::webhook::WebhookSpec;
 use diagnostic::Source;
 use origin::Origins;
 use reader::Reader;
@@ -36,12 +40,16 @@ use section::Section;
 pub struct Config {
     /// Settings of the daemon.
     pub gateway: Gateway,
-    /// Settings of the resource API.
-    pub api: Api,
     /// Sizes of the maps.
     pub capacity: Capacity,
     /// The resources.
     pub declaration: Declaration,
+    /// The API's port; none when it is off.
+    pub api: Option<Api>,
+    /// Who may call the API.
+    pub access: Access,
+    /// Receivers of events.
+    pub webhooks: Vec<WebhookSpec>,
     source: Source,
     origins: Origins,
 }
@@ -93,11 +101,11 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Diagnostics> {
     let reader = Reader::default();
     let root = Section::root(&reader, table.get_ref());
     let (gateway, capacity) = gateway::read(&root);
-    let api = api::read(&root);
     let declaration = read_declaration(&root, &gateway);
+    let (api, access, webhooks) = (api::read(&root, &gateway), access::read(&root), webhook::read(&root));
     root.finish();
     let (wrong, origins) = reader.finish(&declaration);
-    let config = Config { gateway, api, capacity, declaration, source, origins };
+    let config = Config { gateway, capacity, declaration, api, access, webhooks, source, origins };
     let mut found: Vec<Diagnostic> = wrong
         .into_iter()
         .map(|wrong| config.source.diagnostic(wrong.span, wrong.message, Some(wrong.help)))

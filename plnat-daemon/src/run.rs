@@ -9,12 +9,17 @@ mod control;
 mod gateway;
 mod ground;
 mod message;
+mod names;
+mod port;
 mod rows;
 mod start;
 mod sweep;
 mod tasks;
+mod usage;
+mod webhooks;
 
 pub use gateway::{Gateway, Parts, ReloadError};
 pub use ground::Grounds;
 pub use message::Message;
+pub use port::Port;
 pub use start::run;

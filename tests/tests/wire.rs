@@ -8,8 +8,12 @@ mod bulk;
 mod crash;
 #[path = "wire/decisions.rs"]
 mod decisions;
+#[path = "wire/dns.rs"]
+mod dns;
 #[path = "wire/life.rs"]
 mod life;
+#[path = "wire/manners.rs"]
+mod manners;
 #[path = "wire/nat.rs"]
 mod nat;
 #[path = "wire/overlap.rs"]
@@ -24,3 +28,5 @@ mod shapes;
 mod truth;
 #[path = "wire/weather.rs"]
 mod weather;
+#[path = "wire/webhook.rs"]
+mod webhook;

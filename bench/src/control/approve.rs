@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use plnat_daemon::auth::KeyKeeper;
 use plnat_daemon::control::types::{Connection, Decision};
 use plnat_daemon::control::{Call, ControlError};
 use plnat_daemon::dataplane::bpf::BpfPlane;
@@ -91,6 +92,9 @@ fn start(lane: &Lane, endpoints: u8) -> Result<Gateway<BpfPlane>> {
         file,
         probes: watch::channel(Arc::default()).0,
         networks: watch::channel(Vec::new()).0,
+        dns: plnat_daemon::dns::server().0,
+        access: watch::channel(Arc::new(KeyKeeper::nobody())).0,
+        webhooks: watch::channel(Vec::new()).0,
     })?;
     gateway.take_quietly(network(lane));
     gateway.reload()?;

@@ -21,6 +21,9 @@ pub trait Authority: Send + Sync {
     /// Whether the caller may do this to resources of the subscription.
     fn may(&self, action: Action, subscription: &Name) -> bool;
 
+    /// Whether the caller may do this to what belongs to no subscription.
+    fn may_everywhere(&self, action: Action) -> bool;
+
     /// The caller's name, for people.
     fn principal(&self) -> String;
 }
@@ -40,6 +43,11 @@ impl Caller {
         self.0.may(action, subscription)
     }
 
+    /// Whether the caller may do this to what belongs to no subscription.
+    pub fn may_everywhere(&self, action: Action) -> bool {
+        self.0.may_everywhere(action)
+    }
+
     /// Whether the caller may change something in the subscription that providers and consumers have alike.
     pub fn may_change(&self, subscription: &Name) -> bool {
         self.may(Action::Provide, subscription) || self.may(Action::Consume, subscription)
@@ -54,19 +62,5 @@ impl Caller {
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Caller({})", self.principal())
-    }
-}
-
-/// Whoever can reach the listener, on a machine where that is its operator.
-#[derive(Clone, Copy, Debug)]
-pub struct Everybody;
-
-impl Authority for Everybody {
-    fn may(&self, _: Action, _: &Name) -> bool {
-        true
-    }
-
-    fn principal(&self) -> String {
-        "loopback".to_owned()
     }
 }

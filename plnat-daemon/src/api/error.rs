@@ -30,6 +30,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
+    /// Nobody who is known. It says no more, whatever was shown.
+    pub fn unauthorized() -> Self {
+        let message = "the request shows nobody who is known";
+        Self::new(StatusCode::UNAUTHORIZED, "AuthenticationFailed", message)
+    }
+
     /// The same about a field or resource.
     pub fn at(mut self, target: impl Into<String>) -> Self {
         self.target = Some(target.into());

@@ -22,31 +22,34 @@ use crate::model::Precondition;
 /// Longest wait for the run loop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The way to the run loop, and the one by which clients come.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub(super) calls: mpsc::Sender<Call>,
+    pub(super) scheme: &'static str,
+}
+
+/// Code of the error that a response says. An extension of the response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Code(pub &'static str);
+
 /// The only handler.
 pub(super) async fn respond(
-    State(calls): State<mpsc::Sender<Call>>,
+    State(way): State<Way>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let request = uuid::Uuid::new_v4();
     let answer = match extensions.get::<Caller>() {
-        Some(caller) => answer(&calls, caller, &method, &uri, &headers, body).await,
-        None => {
-            let message = "the request shows nobody who is known";
-            Err(ApiError::new(StatusCode::UNAUTHORIZED, "AuthenticationFailed", message))
-        }
+        Some(caller) => answer(&way.calls, caller, &method, &uri, &headers, body).await,
+        None => Err(ApiError::unauthorized()),
     };
-    let mut response = match answer {
-        Ok(answer) => written(answer, &uri, &headers),
-        Err(error) => json(error.status, &error.body()),
-    };
-    if let Ok(id) = HeaderValue::from_str(&request.to_string()) {
-        response.headers_mut().insert("x-ms-request-id", id);
+    match answer {
+        Ok(answer) => written(answer, way.scheme, &uri, &headers),
+        Err(error) => error.into_response(),
     }
-    response
 }
 
 async fn answer(
@@ -149,7 +152,7 @@ fn precondition(headers: &HeaderMap) -> Result<Precondition, ApiError> {
     }
 }
 
-fn written(answer: Answer, uri: &Uri, headers: &HeaderMap) -> Response {
+fn written(answer: Answer, scheme: &str, uri: &Uri, headers: &HeaderMap) -> Response {
     let Answer { status, body, next } = answer;
     let Some(mut body) = body else { return status.into_response() };
     if let Some(next) = next {
@@ -159,7 +162,7 @@ fn written(answer: Answer, uri: &Uri, headers: &HeaderMap) -> Response {
             .filter(|pair| !pair.is_empty() && !pair.to_ascii_lowercase().contains("skiptoken="))
             .collect();
         let query = [rest, vec![&format!("$skiptoken={next}")]].concat().join("&");
-        body["nextLink"] = format!("http://{host}{}?{query}", uri.path()).into();
+        body["nextLink"] = format!("{scheme}://{host}{}?{query}", uri.path()).into();
     }
     let etag = body["etag"].as_str().and_then(|etag| HeaderValue::from_str(etag).ok());
     let mut response = json(status, &body);
@@ -167,6 +170,14 @@ fn written(answer: Answer, uri: &Uri, headers: &HeaderMap) -> Response {
         response.headers_mut().insert(ETAG, etag);
     }
     response
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = json(self.status, &self.body());
+        response.extensions_mut().insert(Code(self.code));
+        response
+    }
 }
 
 fn json(status: StatusCode, body: &Value) -> Response {

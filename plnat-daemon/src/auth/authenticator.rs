@@ -37,8 +37,8 @@ pub enum Conflict {
     Issuer(Name, Name),
 }
 
-/// All principals and the issuers whose tokens count.
-#[derive(Debug)]
+/// All principals and the issuers whose tokens count. The default one knows nobody.
+#[derive(Debug, Default)]
 pub struct Authenticator {
     principals: Vec<Principal>,
     /// Hashes of tokens with the place of the principal.

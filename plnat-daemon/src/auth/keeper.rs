@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::authenticator::Authenticator;
+use super::authenticator::{Authenticator, Conflict};
 use super::caller::Caller;
 use super::credentials::Credentials;
-use super::jwt::{BadKeys, Issuer, KeySource, read_keys};
+use super::jwt::{BadKeys, Issuer, IssuerSpec, KeySource, read_keys};
+use super::principal::Principal;
 use super::refusal::Refusal;
 use crate::model::Name;
 use crate::outgoing::{HttpClient, OutgoingError};
@@ -71,6 +72,17 @@ pub enum KeyError {
     },
 }
 
+/// Why nobody can be let in by a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// Principals or issuers contradict each other.
+    #[error("{0}")]
+    Conflict(#[from] Conflict),
+    /// An issuer's keys cannot be taken.
+    #[error("{0}")]
+    Keys(#[from] KeyError),
+}
+
 /// An authenticator with its keys.
 pub struct KeyKeeper {
     authenticator: Authenticator,
@@ -97,6 +109,26 @@ impl KeyKeeper {
             }));
         }
         Ok(Self { authenticator, fetchers })
+    }
+
+    /// One that lets nobody in.
+    pub fn nobody() -> Self {
+        let authenticator = Authenticator::default();
+        Self { authenticator, fetchers: vec![] }
+    }
+
+    /// One for other principals and issuers in place of this one. Issuers that stay as they are keep their keys.
+    pub fn replaced(
+        &self,
+        principals: Vec<Principal>,
+        issuers: Vec<IssuerSpec>,
+    ) -> Result<Self, AccessError> {
+        let issuer = |spec: IssuerSpec| {
+            let same = self.authenticator.issuers().iter().find(|it| *it.spec() == spec);
+            same.cloned().unwrap_or_else(|| Arc::new(Issuer::new(spec)))
+        };
+        let issuers = issuers.into_iter().map(issuer).collect();
+        Ok(Self::new(Authenticator::new(principals, issuers)?)?)
     }
 
     /// The authenticator.

@@ -11,8 +11,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use subtle::{Choice, ConstantTimeEq};
 
-/// What a token begins with, for people and for scanners that look for leaked secrets.
-const PREFIX: &str = "plnat_";
 /// Length of the random part in base64.
 const RANDOM: usize = 43;
 
@@ -20,12 +18,15 @@ const RANDOM: usize = 43;
 pub struct Token(String);
 
 impl Token {
+    /// What a token begins with, for people and for scanners that look for leaked secrets.
+    pub const PREFIX: &str = "plnat_";
+
     /// A new one from the system's generator. Fails when the system has no randomness.
     pub fn generate() -> Result<Self, std::io::Error> {
         let mut random = [0; 32];
         ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random)
             .map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
-        Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random))))
+        Ok(Self(format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(random))))
     }
 
     /// The secret, for the one who will use it.
@@ -40,12 +41,12 @@ impl Token {
 
     /// Whether the text looks like one of ours.
     pub(super) fn is_ours(text: &str) -> bool {
-        text.starts_with(PREFIX)
+        text.starts_with(Self::PREFIX)
     }
 
     /// Whether the text has the exact form of one of ours.
     pub(super) fn has_form(text: &str) -> bool {
-        let random = text.strip_prefix(PREFIX).unwrap_or_default();
+        let random = text.strip_prefix(Self::PREFIX).unwrap_or_default();
         random.len() == RANDOM && URL_SAFE_NO_PAD.decode(random).is_ok_and(|bytes| bytes.len() == 32)
     }
 }

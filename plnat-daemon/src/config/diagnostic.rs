@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::auth::Token;
+
 /// A file's name and text.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
@@ -24,7 +26,8 @@ impl Source {
         let start = self.boundary(span.start);
         let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
         let rest = &self.text[line_start..];
-        let quote = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r').replace('\t', " ");
+        let quote = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r');
+        let quote = conceal(&quote.replace('\t', " "));
         let column = self.text[line_start..start].chars().count() + 1;
         let end = self.boundary(span.end.max(start));
         let wanted = self.text[start..end].split('\n').next().unwrap_or_default().chars().count();
@@ -43,6 +46,21 @@ impl Source {
     pub(super) fn general(&self, message: String, help: Option<String>) -> Diagnostic {
         Diagnostic { file: self.name.clone(), place: None, message, help }
     }
+}
+
+/// The line without the tokens that stand in it by mistake: what is said goes to logs. As long as before.
+fn conceal(line: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find(Token::PREFIX) {
+        let (before, found) = rest.split_at(at + Token::PREFIX.len());
+        let secret = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let length = found.find(|c| !secret(c)).unwrap_or(found.len());
+        shown.push_str(before);
+        shown.extend(std::iter::repeat_n('*', length));
+        rest = &found[length..];
+    }
+    shown + rest
 }
 
 /// One thing that is wrong with a configuration file. Displayed as compilers do.

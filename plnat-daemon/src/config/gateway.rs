@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::section::Section;
-use super::value::{Complaint, location, number, text, word};
+use super::value::{Complaint, location, number, path, text, word};
 use crate::dataplane::Capacity;
 use crate::model::Location;
 
@@ -69,8 +69,8 @@ fn read_gateway(section: Section<'_>) -> Gateway {
     let seconds = || number(1..=86_400);
     let gateway = Gateway {
         location: section.optional("location", location).unwrap_or(default.location),
-        state_dir: section.optional("state_dir", directory).unwrap_or(default.state_dir),
-        run_dir: section.optional("run_dir", directory).unwrap_or(default.run_dir),
+        state_dir: section.optional("state_dir", path).unwrap_or(default.state_dir),
+        run_dir: section.optional("run_dir", path).unwrap_or(default.run_dir),
         metrics: section.optional("metrics", listener).unwrap_or(default.metrics),
         packet_trace: section.optional("packet_trace", word(&WORDS)).unwrap_or(default.packet_trace),
         half_open_timeout: section
@@ -101,17 +101,6 @@ fn read_capacity(root: &Section<'_>) -> Capacity {
     };
     section.finish();
     capacity
-}
-
-fn directory(value: &DeValue<'_>) -> Result<PathBuf, Complaint> {
-    let text = text(value)?;
-    if text.starts_with('/') {
-        return Ok(text.into());
-    }
-    Err((
-        format!("`{text}` is no absolute path"),
-        format!("write \"/{text}\", or another path from the root on"),
-    ))
 }
 
 fn listener(value: &DeValue<'_>) -> Result<Option<SocketAddr>, Complaint> {

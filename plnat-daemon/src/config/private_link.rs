@@ -80,7 +80,8 @@ pub(super) fn read_endpoint(section: &Section<'_>, names: &Names, gateway: &Gate
     })
 }
 
-fn audience(value: &DeValue<'_>) -> Result<Audience, Complaint> {
+/// `*`, or a list of subscriptions.
+pub(super) fn audience(value: &DeValue<'_>) -> Result<Audience, Complaint> {
     let help = || "write \"*\", or a list of subscriptions like [\"contoso\", \"fabrikam\"]".to_owned();
     match value {
         DeValue::String(text) if text == "*" => Ok(Audience::Everybody),

@@ -128,8 +128,8 @@ impl<'a> Section<'a> {
         match value.get_ref() {
             DeValue::Table(entries) => Some(self.section(entries, value.span(), key, None)),
             other => {
-                let (message, help) =
-                    (format!("`{key}` is a table, not {}", kind(other)), format!("write [{key}]"));
+                let message = format!("`{key}` is a table, not {}", kind(other));
+                let help = format!("write {}", self.table_title(key));
                 self.reader.wrong(value.span(), message, help);
                 None
             }
@@ -163,6 +163,11 @@ impl<'a> Section<'a> {
             };
             self.reader.wrong(key.span(), message, help);
         }
+    }
+
+    /// Whether the key is there, whatever it holds.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
     }
 
     /// The stretch of the text in which the key's value is written.
@@ -210,7 +215,7 @@ impl<'a> Section<'a> {
     ) -> Section<'a> {
         let (path, title) = match at {
             Some(at) => (format!("{}[{at}]", self.path_of(key)), self.title_of(key)),
-            None => (self.path_of(key), format!("[{key}]")),
+            None => (self.path_of(key), self.table_title(key)),
         };
         Section { reader: self.reader, entries, span, path, title, asked: RefCell::default() }
     }
@@ -220,8 +225,12 @@ impl<'a> Section<'a> {
     }
 
     fn title_of(&self, key: &str) -> String {
+        format!("[{}]", self.table_title(key))
+    }
+
+    fn table_title(&self, key: &str) -> String {
         let outer = self.title.trim_matches(['[', ']']);
-        format!("[[{outer}{}{key}]]", if outer.is_empty() { "" } else { "." })
+        format!("[{outer}{}{key}]", if outer.is_empty() { "" } else { "." })
     }
 }
 

@@ -54,9 +54,10 @@ fn the_commented_example_says_the_defaults() {
     let config = load(&example("gateway.toml")).unwrap();
     assert_eq!(config.gateway, Gateway::default());
     assert_eq!(config.capacity, Capacity::default());
-    assert_eq!(config.api, super::Api::default());
+    assert_eq!(config.api, None);
 }
 
+mod access;
 mod bad;
 mod rough;
 
@@ -67,16 +68,5 @@ fn a_link_may_name_a_network_of_the_api_when_it_is_written_in_full() {
         let text = format!("{base}\n[[link]]\ninterface = \"eth9\"\nnetwork = \"{written}\"\n");
         let link = super::parse("x", &text).ok().and_then(|mut config| config.declaration.links.pop());
         assert_eq!(link.map(|link| link.may_wait), waits, "{written}");
-    }
-}
-
-#[test]
-fn the_api_listens_on_loopback_or_not_at_all() {
-    let read = |listen: &str| super::parse("x", &format!("[api]\nlisten = \"{listen}\"\n"));
-    assert_eq!(read("127.0.0.1:8080").unwrap().api.listen, Some(([127, 0, 0, 1], 8080).into()));
-    assert_eq!(read("off").unwrap().api.listen, None);
-    for (listen, why) in [("0.0.0.0:80", "is not on loopback"), ("localhost", "is no address with a port")] {
-        let said = read(listen).unwrap_err().to_string();
-        assert!(said.contains(why), "{said}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use toml::de::DeValue;
@@ -75,6 +76,18 @@ pub(super) fn prefix(value: &DeValue<'_>) -> Result<Ipv4Net, Complaint> {
         Err(_) => "write an address and a length, like \"10.0.1.0/24\"".to_owned(),
     };
     text.parse().map_err(|_| (format!("`{text}` is no IPv4 prefix"), help()))
+}
+
+/// An absolute path.
+pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, Complaint> {
+    let text = text(value)?;
+    if text.starts_with('/') {
+        return Ok(text.into());
+    }
+    Err((
+        format!("`{text}` is no absolute path"),
+        format!("write \"/{text}\", or another path from the root on"),
+    ))
 }
 
 /// `true` or `false`.

@@ -110,7 +110,8 @@ impl EventBus {
         Ok(Arc::new(self.record(sequence, event)))
     }
 
-    fn record(&self, sequence: u64, event: NewEvent) -> EventRecord {
-        EventRecord { id: sequence.to_string(), source: self.source.clone(), event }
+    fn record(&self, sequence: u64, mut event: NewEvent) -> EventRecord {
+        let audience = std::mem::take(&mut event.audience);
+        EventRecord { id: sequence.to_string(), source: self.source.clone(), event, audience }
     }
 }

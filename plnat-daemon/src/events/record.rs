@@ -27,11 +27,13 @@ pub mod kind {
     pub const CONFIGURATION_CHANGED: &str = "configuration.changed";
     /// A configuration was refused; the running one stays.
     pub const CONFIGURATION_REFUSED: &str = "configuration.refused";
+    /// The NAT ports of a service run out, or there is room again: `data.level` says 80, 95, 100 or 0 percent.
+    pub const NAT_USAGE: &str = "service.nat_usage";
     /// The daemon started.
     pub const DAEMON_STARTED: &str = "daemon.started";
 
     /// All of them.
-    pub const ALL: [&str; 11] = [
+    pub const ALL: [&str; 12] = [
         CONNECTION_REQUESTED,
         CONNECTION_APPROVED,
         CONNECTION_REJECTED,
@@ -42,6 +44,7 @@ pub mod kind {
         BACKEND_DOWN,
         CONFIGURATION_CHANGED,
         CONFIGURATION_REFUSED,
+        NAT_USAGE,
         DAEMON_STARTED,
     ];
 }
@@ -59,6 +62,9 @@ pub struct NewEvent {
     /// More, as the kind has it.
     #[serde(default)]
     pub data: Value,
+    /// Subscriptions whose readers may see it; none: only who may see everything. Kept in the log, shown to nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audience: Vec<String>,
 }
 
 /// An event that happened.
@@ -71,6 +77,9 @@ pub struct EventRecord {
     /// What was known.
     #[serde(flatten)]
     pub event: NewEvent,
+    /// What [`NewEvent::audience`] was.
+    #[serde(skip)]
+    pub audience: Vec<String>,
 }
 
 impl EventRecord {

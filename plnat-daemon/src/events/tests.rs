@@ -31,6 +31,7 @@ fn new(subject: impl ToString) -> NewEvent {
         time: "2025-01-02T03:04:05.5Z".parse().unwrap(),
         kind: kind::CONNECTION_APPROVED.into(),
         subject: subject.to_string(),
+        audience: vec![],
         data: json!({ "by": "uid 0" }),
     }
 }

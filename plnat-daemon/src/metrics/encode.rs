@@ -72,6 +72,13 @@ impl Snapshot {
             [(labels("in_use"), nat.in_use as f64), (labels("resting"), nat.resting as f64)]
         });
         to.gauges("nat_ports", "Ports of a NAT address towards a backend that are not free", None, ports)?;
+        let usage = self.nat_usage.iter();
+        to.gauges(
+            "service_nat_usage",
+            "NAT ports that are not free, towards the backend where it is most",
+            Some(Unit::Other("ratio".into())),
+            usage.map(|(service, percent)| (vec![("service", service.clone())], f64::from(*percent) / 100.0)),
+        )?;
         let backends = self.backends.iter().map(|backend| {
             let (service, rule) = (backend.service.clone(), backend.rule.clone());
             let labels = vec![("service", service), ("rule", rule), ("backend", backend.backend.to_string())];
@@ -103,6 +110,10 @@ impl Snapshot {
         let freed = [(cause("idle"), sweep.idle), (cause("revoked"), sweep.revoked)];
         to.counters("sweep_freed_sessions", "Sessions freed by sweeps, by cause", None, freed)?;
         to.counters("sweep_freed_ports", "Ports that rested and became free", None, [(vec![], sweep.ports)])?;
+        let queries = self.dns.iter().map(|(link, outcome, count)| {
+            (vec![("link", link.clone()), ("result", outcome.name().to_owned())], *count)
+        });
+        to.counters("dns_queries", "DNS queries by link and result", None, queries)?;
         let seconds = sweep.last_pass_nanoseconds as f64 / 1e9;
         let last = "Time that the last full pass took";
         to.gauges("sweep_last_pass", last, Some(Unit::Seconds), [(vec![], seconds)])

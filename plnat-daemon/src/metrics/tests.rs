@@ -21,6 +21,7 @@ fn snapshot() -> Snapshot {
         links: vec![("contoso".into(), row)],
         services: vec![("we\"b\\\n".into(), row)],
         sessions: 5,
+        nat_usage: vec![("web".into(), 95)],
         nat: vec![NatPorts {
             service: service(),
             address: Ipv4Addr::new(10, 1, 0, 4),
@@ -40,6 +41,7 @@ fn snapshot() -> Snapshot {
         config_generation: 2,
         config_ok: true,
         sweep: SweepFigures { passes: 9, idle: 8, revoked: 1, ports: 6, last_pass_nanoseconds: 1_500_000 },
+        dns: vec![("contoso".into(), crate::dns::Outcome::NoName, 3)],
     }
 }
 
@@ -53,6 +55,7 @@ fn every_figure_has_its_line() {
         r#"plnat_link_bytes_total{link="contoso",direction="to_backend"} 700"#,
         r#"plnat_link_bytes_total{link="contoso",direction="to_client"} 0"#,
         r#"plnat_nat_ports{service="web",address="10.1.0.4",protocol="tcp",backend="10.2.0.4:80",state="in_use"} 3.0"#,
+        r#"plnat_service_nat_usage_ratio{service="web"} 0.95"#,
         r#"plnat_backend_healthy{service="web",rule="http",backend="10.2.0.4"} 1.0"#,
         r#"plnat_connections{service="web",state="pending"} 4.0"#,
         r#"plnat_map_used{map="sessions"} 5.0"#,
@@ -60,6 +63,7 @@ fn every_figure_has_its_line() {
         "plnat_sessions 5.0",
         "plnat_config_generation 2.0",
         "plnat_config_ok 1.0",
+        r#"plnat_dns_queries_total{link="contoso",result="no_name"} 3"#,
         "plnat_sweep_passes_total 9",
         r#"plnat_sweep_freed_sessions_total{cause="revoked"} 1"#,
         "plnat_sweep_freed_ports_total 6",

@@ -6,6 +6,7 @@ mod groups;
 mod questions;
 mod refusal;
 mod resources;
+mod what_if;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -62,6 +63,7 @@ impl<P: DataPlane> Gateway<P> {
             | Target::ServiceVisibility(_)
             | Target::AutoApproved(_)
             | Target::EndpointTypes(_) => self.answer_question(target, operation),
+            Target::WhatIf => self.answer_what_if(caller, operation),
         }
     }
 
@@ -76,15 +78,14 @@ impl<P: DataPlane> Gateway<P> {
         let outcome = model
             .request(request, precondition, Timestamp::now(), &mut Uuid::new_v4)
             .map_err(|error| refusal::of(request, error))?;
-        self.fits(&model.intent()).map_err(|error| {
-            ApiError::new(StatusCode::CONFLICT, "GatewayCapacityExceeded", error.to_string())
-        })?;
+        self.fits(&model.intent()).map_err(|error| refusal::no_room(&error))?;
         let subject = request.target().map(ToString::to_string);
         let event = |event: Event| {
             let changed = matches!(event, Event::ConfigurationChanged { .. });
             let mut news = self.event(event);
             if let (true, Some(subject)) = (changed, &subject) {
                 news.subject.clone_from(subject);
+                news.audience = request.target().map(|id| id.subscription.to_string()).into_iter().collect();
             }
             news
         };

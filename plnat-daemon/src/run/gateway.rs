@@ -14,8 +14,11 @@ use super::ground::Grounds;
 use super::message::Message;
 use super::rows::{MODEL, SLOTS, Stored};
 use super::sweep::Sweeps;
+use super::usage::Usage;
+use crate::auth::{AccessError, KeyKeeper};
 use crate::config::{self, Config, Diagnostics};
 use crate::dataplane::{DataPlane, PlaneError};
+use crate::dns;
 use crate::events::{EventBus, EventError, NewEvent, kind};
 use crate::intent::Intent;
 use crate::model::{Event, Model, ProbeTarget};
@@ -23,6 +26,7 @@ use crate::netlink;
 use crate::plan::{self, PlanError, Planner, Records};
 use crate::probe;
 use crate::store::{Change, Row};
+use crate::webhook::WebhookSpec;
 
 /// How long after a failure the gateway tries again; doubled with every failure in a row.
 const RETRY: Duration = Duration::from_millis(500);
@@ -51,6 +55,12 @@ pub struct Parts<P> {
     pub probes: watch::Sender<probe::Targets>,
     /// What netlink has to resolve.
     pub networks: watch::Sender<Vec<netlink::Network>>,
+    /// What names are answered with.
+    pub dns: dns::Desk,
+    /// Who may call the API.
+    pub access: watch::Sender<Arc<KeyKeeper>>,
+    /// Takes the receivers of events that the configuration names.
+    pub webhooks: watch::Sender<Vec<WebhookSpec>>,
 }
 
 /// Why a configuration was not taken over; the running one stays.
@@ -62,6 +72,9 @@ pub enum ReloadError {
     /// It does not fit into the maps.
     #[error("{0}")]
     NoRoom(#[from] PlanError),
+    /// Nobody can be let in by it.
+    #[error("{0}")]
+    Access(#[from] AccessError),
     /// It could not be kept.
     #[error("{0}")]
     Store(#[from] EventError),
@@ -92,6 +105,7 @@ pub struct Gateway<P> {
     /// Last words of each probe.
     pub(super) health_reasons: HashMap<ProbeTarget, String>,
     pub(super) sweeps: Sweeps,
+    pub(super) usage: Usage,
     stored_model: Stored,
     stored_slots: Stored,
     /// Index of the interface that the program is attached to, by name.
@@ -102,6 +116,9 @@ pub struct Gateway<P> {
     probes: watch::Sender<probe::Targets>,
     probe_targets: HashMap<String, ProbeTarget>,
     networks: watch::Sender<Vec<netlink::Network>>,
+    pub(super) dns: dns::Desk,
+    webhooks: watch::Sender<Vec<WebhookSpec>>,
+    access: watch::Sender<Arc<KeyKeeper>>,
 }
 
 impl<P: DataPlane> Gateway<P> {
@@ -110,7 +127,8 @@ impl<P: DataPlane> Gateway<P> {
     /// # Errors
     /// When the maps cannot be read, or the store's slots do not fit them.
     pub fn new(parts: Parts<P>) -> anyhow::Result<Self> {
-        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks } = parts;
+        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, dns, access, webhooks } =
+            parts;
         let (stored_model, stored_slots) = (Stored::of(MODEL, &rows), Stored::of(SLOTS, &rows));
         let installed = plane.installed()?;
         // New maps hold no session that would name a slot, so slots may be given out anew.
@@ -125,6 +143,7 @@ impl<P: DataPlane> Gateway<P> {
         let now = Timestamp::now();
         Ok(Self {
             sweeps: Sweeps::new(&plane),
+            usage: Usage::new(Instant::now()),
             plane,
             adopted,
             bus,
@@ -153,6 +172,9 @@ impl<P: DataPlane> Gateway<P> {
             probes,
             probe_targets: HashMap::new(),
             networks,
+            dns,
+            access,
+            webhooks,
         })
     }
 
@@ -229,8 +251,15 @@ impl<P: DataPlane> Gateway<P> {
             .declare(&config.declaration, Timestamp::now(), &mut Uuid::new_v4)
             .map_err(|refusals| ReloadError::Wrong(config.explain(&refusals.0)))?;
         self.fits(&model.intent())?;
+        let access = self.access_by(&config)?;
         let mut changes: Vec<String> =
             if outcome.difference.is_empty() { vec![] } else { lines(&outcome.difference) };
+        if self.config.as_ref().is_some_and(|running| running.access != config.access) {
+            changes.push("access: principals and token issuers of the API are others".to_owned());
+        }
+        if self.config.as_ref().is_some_and(|running| running.webhooks != config.webhooks) {
+            changes.push("webhook: receivers of events are others".to_owned());
+        }
         changes.extend(self.ignored_settings(&config));
         let events = outcome.events.into_iter().filter(|event| match event {
             Event::ConfigurationChanged { difference, .. } => !difference.is_empty(),
@@ -238,6 +267,15 @@ impl<P: DataPlane> Gateway<P> {
         });
         self.keep(&model, events.map(|event| self.event(event)).collect())?;
         self.model = model;
+        // Sent even if it is the same: keys and certificates are looked at anew.
+        self.access.send_replace(access);
+        self.webhooks.send_if_modified(|running| {
+            let other = *running != config.webhooks;
+            if other {
+                running.clone_from(&config.webhooks);
+            }
+            other
+        });
         self.sweeps.set_timeouts(config.gateway.half_open_timeout, config.gateway.transitory_timeout);
         if !changes.is_empty() || self.config.is_none() {
             self.generation += 1;
@@ -246,6 +284,17 @@ impl<P: DataPlane> Gateway<P> {
         self.config = Some(config);
         self.converge();
         Ok(changes)
+    }
+
+    /// Who may call the API by this configuration. Where nothing about it changed, keys that were fetched stay.
+    fn access_by(&self, config: &Config) -> Result<Arc<KeyKeeper>, AccessError> {
+        let former = self.access.borrow().clone();
+        let running = self.config.as_ref().map(|running| &running.access);
+        if running == Some(&config.access) {
+            return Ok(former);
+        }
+        let config::Access { principals, issuers } = config.access.clone();
+        Ok(Arc::new(former.replaced(principals, issuers)?))
     }
 
     /// Whether the records of an intent fit into the maps: plans it and drops the plan.
@@ -272,7 +321,7 @@ impl<P: DataPlane> Gateway<P> {
         note(old.state_dir != new.state_dir, "gateway.state_dir");
         note(old.run_dir != new.run_dir, "gateway.run_dir");
         note(old.metrics != new.metrics, "gateway.metrics");
-        note(running.api != config.api, "api.listen");
+        note(running.api != config.api, "api");
         note(old.packet_trace != new.packet_trace, "gateway.packet_trace");
         note(running.capacity != config.capacity, "capacity (with empty maps: plnatd --reset-dataplane)");
         ignored
@@ -317,8 +366,13 @@ impl<P: DataPlane> Gateway<P> {
         if let Err(error) = self.sweeps.tick(&mut self.plane, now) {
             tracing::warn!("sweeping: {error}");
         }
+        self.look_at_ports(now);
         let retry = self.retry.map(|(at, _)| at);
-        retry.into_iter().chain([self.sweeps.due(), now + Duration::from_secs(1)]).min().unwrap_or(now)
+        retry
+            .into_iter()
+            .chain([self.sweeps.due(), self.usage.due(), now + Duration::from_secs(1)])
+            .min()
+            .unwrap_or(now)
     }
 
     /// Brings the data plane to what the model wants. What fails is tried again later; everything that revokes comes
@@ -465,6 +519,7 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Tells the prober and netlink what is wanted of them, where it changed.
     fn publish(&mut self) {
+        self.publish_names();
         let networks = self.grounds.wanted(&self.intent);
         self.networks.send_if_modified(|current| {
             let differs = *current != networks;
@@ -508,12 +563,38 @@ impl<P: DataPlane> Gateway<P> {
                 (kind::CONFIGURATION_CHANGED, self.file.display().to_string())
             }
         };
-        self.news(kind, subject, data)
+        NewEvent { audience: self.audience(&event), ..self.news(kind, subject, data) }
+    }
+
+    /// Subscriptions whose readers may see an event.
+    fn audience(&self, event: &Event) -> Vec<String> {
+        let mut audience = match event {
+            Event::ConnectionRequested(it)
+            | Event::ConnectionApproved(it)
+            | Event::ConnectionRejected(it)
+            | Event::ConnectionDisconnected(it)
+            | Event::ConnectionDeleted(it)
+            | Event::PendingTraffic { connection: it, .. } => {
+                vec![it.provider_subscription.clone(), it.consumer_subscription.clone()]
+            }
+            Event::BackendHealthChanged { network, address, .. } => {
+                let uses = |it: &&crate::intent::Service| {
+                    let mut members = it.rules.iter().flat_map(|rule| &rule.members);
+                    it.network == *network && members.any(|member| member.address == *address)
+                };
+                let services = self.intent.services.iter().filter(uses);
+                services.filter_map(|it| self.model.subscription_of(&it.key)).collect()
+            }
+            Event::ConfigurationChanged { .. } => vec![],
+        };
+        audience.sort_unstable();
+        audience.dedup();
+        audience
     }
 
     /// An event of now.
     pub(super) fn news(&self, kind: &str, subject: String, data: serde_json::Value) -> NewEvent {
-        NewEvent { time: Timestamp::now(), kind: kind.to_owned(), subject, data }
+        NewEvent { time: Timestamp::now(), kind: kind.to_owned(), subject, data, audience: vec![] }
     }
 }
 

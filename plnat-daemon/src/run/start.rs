@@ -12,14 +12,16 @@ use uuid::Uuid;
 
 use super::gateway::{Gateway, Parts};
 use super::message::Message;
+use super::port::Port;
 use super::rows::{MODEL, Stored};
-use super::tasks;
-use crate::api::Api;
+use super::{tasks, webhooks};
+use crate::auth::KeyKeeper;
 use crate::cli::daemon::DaemonArgs;
 use crate::config::{self, Config, PacketTrace};
 use crate::control::Control;
 use crate::dataplane::DataPlane as _;
 use crate::dataplane::bpf::{self, BpfPlane};
+use crate::dns;
 use crate::events::{EventBus, kind};
 use crate::log;
 use crate::metrics::MetricsServer;
@@ -99,8 +101,8 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
         Some(address) => Some(MetricsServer::bind(address).await?),
         None => None,
     };
-    let api = match config.api.listen {
-        Some(address) => Some(Api::bind(address).await?),
+    let port = match &config.api {
+        Some(spec) => Some(Port::open(spec).await?),
         None => None,
     };
     let fresh = Identity([random(), random()]);
@@ -130,8 +132,23 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     let (probes, wanted_probes) = watch::channel(Arc::default());
     let (networks, wanted_networks) = watch::channel(Vec::new());
     let (messages, inbox) = mpsc::channel(QUEUE);
-    let parts =
-        Parts { plane, adopted, bus: bus.clone(), rows, model, file: args.config.clone(), probes, networks };
+    let (dns, dns_server) = dns::server();
+    let (webhooks, receivers) = watch::channel(Vec::new());
+    let (access, admitted) = watch::channel(Arc::new(KeyKeeper::nobody()));
+    let file = args.config.clone();
+    let parts = Parts {
+        plane,
+        adopted,
+        bus: bus.clone(),
+        rows,
+        model,
+        file,
+        probes,
+        networks,
+        dns,
+        access,
+        webhooks,
+    };
     let mut gateway = Gateway::new(parts)?;
 
     let (mut kernel, changes, driver) = netlink::open().context("cannot ask the kernel for its network")?;
@@ -146,6 +163,7 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     }
 
     let (probe_results, results) = mpsc::channel(QUEUE);
+    tokio::spawn(dns_server.run());
     tokio::spawn(Prober::new(wanted_probes, probe_results).run());
     tokio::spawn(tasks::forward(results, messages.clone(), Message::Probe));
     let (calls, called) = mpsc::channel(QUEUE);
@@ -165,14 +183,21 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
         tokio::spawn(tasks::forward(asked, messages.clone(), Message::Scrape));
         tokio::spawn(server.serve(scrapes))
     });
-    let api = api.map(|api| {
+    let (stop, stopped) = watch::channel(false);
+    let port = port.map(|port| {
         let (calls, called) = mpsc::channel(QUEUE);
-        tracing::info!("resource API on http://{}, for whoever can reach it", api.address());
+        tracing::info!("resource API on {}://{}", port.scheme(), port.address());
+        if config.access.principals.is_empty() {
+            tracing::warn!("there is no [[principal]]: the resource API lets nobody in");
+        }
         tokio::spawn(tasks::forward(called, messages.clone(), Message::Api));
-        tokio::spawn(api.serve(calls))
+        tokio::spawn(port.serve(calls, bus.clone(), admitted, stopped))
     });
+    let webhooks = tokio::spawn(webhooks::keep(receivers, bus.clone()));
     let socket = control.path().display().to_string();
-    let control = tokio::spawn(control.serve(calls, bus));
+    let (resources, asked) = mpsc::channel(QUEUE);
+    tokio::spawn(tasks::forward(asked, messages.clone(), Message::Api));
+    let control = tokio::spawn(control.serve(calls, resources, bus));
     drop(messages);
 
     let news = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "adopted": adopted });
@@ -190,9 +215,16 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     control.abort();
     // Its socket goes with it.
     let _ = control.await;
-    for server in metrics.into_iter().chain(api) {
-        server.abort();
+    if let Some(metrics) = metrics {
+        metrics.abort();
     }
+    if let Some(port) = port {
+        stop.send_replace(true);
+        // Answers that are on their way get a moment; then the audit log is complete.
+        let _ = port.await;
+    }
+    // Their sender went with the gateway; they keep how far they got.
+    let _ = webhooks.await;
     match ended {
         Ok(ended) => ended.context("cannot start the gateway's thread")?,
         Err(_) => bail!("the gateway's thread ended by a fault; the data plane runs on. Please report"),

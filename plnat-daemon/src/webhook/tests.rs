@@ -123,6 +123,7 @@ impl Gateway {
 
     fn tell_of(&self, kind: &str, subjects: &[&str]) {
         let event = |subject: &&str| NewEvent {
+            audience: vec![],
             time: "2026-01-02T03:04:05Z".parse().unwrap(),
             kind: kind.into(),
             subject: (*subject).into(),
@@ -133,6 +134,7 @@ impl Gateway {
 
     fn spec(&self, url: &str) -> WebhookSpec {
         WebhookSpec {
+            subscriptions: vec![],
             name: "Hook".parse().unwrap(),
             url: url.parse().unwrap(),
             secret_file: self.directory.path().join("secret"),

@@ -47,6 +47,25 @@ async fn every_command_shows_its_table() {
     check(&gateway, "sessions --service web --limit 1", 0, &["10.0.0.0:40000"]).await;
     check(&gateway, "sessions --client 10.9.9.9", 0, &["no sessions"]).await;
     check(&gateway, "nat", 0, &["63867", "64512", "99%"]).await;
+    check(&gateway, "dns export --network contoso/net", 0, &["10.0.0.4 web.example.com"]).await;
+    check(
+        &gateway,
+        "dns export --format dnsmasq --network FABRIKAM/net",
+        0,
+        &["host-record=web.example.com"],
+    )
+    .await;
+    check(
+        &gateway,
+        "dns export --format bind --network lan",
+        0,
+        &["IN SOA", "0 names of network provider/lan"],
+    )
+    .await;
+    check(&gateway, "dns export", 1, &["2 networks have names", "contoso/net", "fabrikam/net"]).await;
+    check(&gateway, "dns export -o json", 0, &["\"addresses\":[\"10.0.0.4\"]", "provider/lan"]).await;
+    check(&gateway, "dns export --network net", 1, &["fabrikam/net"]).await;
+    check(&gateway, "dns export --network nowhere", 3, &["there is no network"]).await;
     check(&gateway, "whois 10.1.0.4:1024", 0, &["client:", "10.0.0.0:40000", "10.0.0.1:40000"]).await;
     check(&gateway, "whois 10.1.0.4:1024 --protocol udp", 0, &["10.0.0.1:40000"]).await;
     check(&gateway, "counters", 0, &["all links", "to_backend", "840", "pending"]).await;
@@ -232,6 +251,44 @@ async fn a_reload_without_a_difference_says_so() {
     let gateway = Gateway::start().await;
     gateway.state.lock().unwrap().reload = Ok(ReloadReport { generation: 2, changes: vec![] });
     check(&gateway, "reload", 0, &["nothing changed, generation 2"]).await;
+}
+
+#[tokio::test]
+async fn a_token_is_made_without_a_daemon_and_what_is_shown_lets_its_bearer_in() {
+    use plnat_daemon::auth::{Authenticator, Credentials, Role};
+    let gateway = Gateway::start().await;
+    let made = gateway
+        .plnat(&[
+            "token",
+            "new",
+            "shop",
+            "--subscription",
+            "contoso",
+            "--role",
+            "consumer",
+            "--role",
+            "reader",
+        ])
+        .await;
+    let shown = out(&made);
+    assert!(made.status.success(), "{shown}{}", err(&made));
+    let token = shown.lines().find(|line| line.starts_with("plnat_")).unwrap();
+    let (before, file) = shown.split_at(shown.find("[[principal]]").unwrap());
+    assert!(before.contains(token) && !file.contains(token));
+    let config = plnat_daemon::config::parse("x", file).unwrap();
+    let people = Authenticator::new(config.access.principals, vec![]).unwrap();
+    let caller =
+        people.authenticate(Credentials::Bearer(token), "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
+    assert_eq!(caller.principal().as_str(), "shop");
+    assert_eq!(caller.roles(), &[Role::Consumer, Role::Reader].into());
+
+    let made =
+        gateway.plnat(&["token", "new", "op", "--everywhere", "--role", "operator", "-o", "json"]).await;
+    let shown: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert!(shown["token"].as_str().unwrap().starts_with("plnat_") && shown["principal"] == "op");
+    check(&gateway, "token new x --role operator", 2, &["--subscription"]).await;
+    check(&gateway, "token new x --everywhere --role king", 2, &["the roles are provider, consumer"]).await;
+    check(&gateway, "token new a/b --everywhere --role reader", 2, &["a/b"]).await;
 }
 
 #[tokio::test]

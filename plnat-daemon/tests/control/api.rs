@@ -4,6 +4,8 @@
 mod client;
 #[path = "api/doors.rs"]
 mod doors;
+#[path = "api/events.rs"]
+mod events;
 #[path = "api/life.rs"]
 mod life;
 #[path = "api/rough.rs"]

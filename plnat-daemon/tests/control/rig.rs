@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use plnat_common::net::{Ip4, MacPair, Port, Ports, Scope, TCP};
 use plnat_common::record::{Backend, Endpoint, Line, tcp_state};
+use plnat_daemon::auth::KeyKeeper;
 use plnat_daemon::control::types::{self, Connection, Decision, Status};
 use plnat_daemon::control::{Call, ControlError};
 use plnat_daemon::dataplane::faulty::{Faults, FaultyPlane};
@@ -63,7 +64,9 @@ pub(crate) struct Rig {
     pub(crate) plane: MemoryPlane,
     pub(crate) faults: Faults,
     pub(crate) store_fails: Arc<AtomicBool>,
-    bus: Arc<EventBus>,
+    /// Whom the configuration lets in.
+    pub(crate) admitted: watch::Receiver<Arc<KeyKeeper>>,
+    pub(crate) bus: Arc<EventBus>,
     directory: TempDir,
 }
 
@@ -87,6 +90,7 @@ impl Rig {
         let model_rows = rows.iter().filter(|row| row.table == "model");
         let restored = Model::restore(&model_rows.map(|row| (row.key.clone(), row.value.clone())).collect());
         assert!(restored.damaged.is_empty(), "{:?}", restored.damaged);
+        let (access, admitted) = watch::channel(Arc::new(KeyKeeper::nobody()));
         let mut gateway = Gateway::new(Parts {
             plane: FaultyPlane::new(plane.clone(), faults.clone()),
             adopted,
@@ -96,11 +100,14 @@ impl Rig {
             file: directory.path().join("plnat.toml"),
             probes: watch::channel(Arc::default()).0,
             networks: watch::channel(Vec::new()).0,
+            dns: plnat_daemon::dns::server().0,
+            access,
+            webhooks: watch::channel(Vec::new()).0,
         })
         .unwrap();
         gateway.take_quietly(network(INTERFACES));
         gateway.reload().unwrap();
-        Self { gateway, plane, faults, store_fails, bus, directory }
+        Self { gateway, plane, faults, store_fails, admitted, bus, directory }
     }
 
     /// Kills the gateway and starts another on the same plane and store.

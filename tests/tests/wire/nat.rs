@@ -150,6 +150,18 @@ fn every_port_of_a_nat_address_carries_a_connection_and_a_second_address_the_fol
     assert_eq!(in_use(&world, "10.2.1.4"), Some(PORTS as u64));
     assert_eq!(world.gateway.counter("service web", "no_port"), 0);
 
+    let levels = |world: &World| -> Vec<u64> {
+        let events = world.gateway.json("events --since 0")["events"].clone();
+        let events = events.as_array().unwrap().iter().filter(|it| it["type"] == "service.nat_usage");
+        events.map(|it| it["data"]["level"].as_u64().unwrap()).collect()
+    };
+    wait("everybody is told that the ports are used up", || {
+        (levels(&world).last() == Some(&100)).then_some(())
+    });
+    let told = levels(&world);
+    assert!(told.is_sorted() && told.len() <= 3, "{told:?}");
+    assert!(world.gateway.problems().iter().any(|it| it.contains("100 % of its NAT ports")));
+
     // Host unreachable.
     let told = world.consumer("contoso").run(connect(clients[0], 60_000)).unwrap_err();
     assert_eq!(told.raw_os_error(), Some(libc::EHOSTUNREACH), "{told}");
@@ -166,5 +178,7 @@ fn every_port_of_a_nat_address_carries_a_connection_and_a_second_address_the_fol
     assert_eq!(peers.iter().filter(|peer| *peer.ip() == nat(5)).count(), 2);
     assert_eq!(in_use(&world, "10.2.1.4"), Some(PORTS as u64));
     assert_eq!(in_use(&world, "10.2.1.5"), Some(2));
+    wait("there is room again", || (levels(&world).last() == Some(&0)).then_some(()));
+    assert_eq!(world.gateway.problems(), [""; 0]);
     drop((held, more, listener));
 }

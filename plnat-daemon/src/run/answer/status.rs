@@ -91,12 +91,19 @@ impl<P: DataPlane> Gateway<P> {
             self.stuck.iter().map(|text| format!("the data plane: {text}")).collect();
         problems.extend(self.file_problem.clone());
         problems.extend(self.unattached.iter().map(|(interface, problem)| format!("{interface}: {problem}")));
+        let names = self.dns.tally.problems();
+        problems.extend(names.into_iter().map(|(interface, problem)| format!("{interface}: {problem}")));
         let services = self.model.services();
         problems.extend(
             services
                 .iter()
                 .filter_map(|it| Some(format!("service {}: {}", it.name, it.no_traffic.as_ref()?))),
         );
+        problems.extend(services.iter().filter_map(|it| {
+            let (level, fullest) = self.usage.alarming(&it.key)?;
+            let (name, towards) = (&it.name, fullest.describe());
+            Some(format!("service {name}: {level} % of its NAT ports {towards} are taken; add a NAT address"))
+        }));
         let unresolved = self.installed.backends.iter().filter(|(_, it)| it.state != 0 && it.egress == 0);
         let mut addresses: Vec<std::net::Ipv4Addr> = unresolved.map(|(_, it)| it.address.into()).collect();
         addresses.sort_unstable();
@@ -141,6 +148,7 @@ impl<P: DataPlane> Gateway<P> {
             services: self.service_rows().unwrap_or_default(),
             sessions: self.sweeps.live,
             nat,
+            nat_usage: self.usage.percents().map(|(key, it)| (labels.of(key), it)).collect(),
             backends,
             connections: connections
                 .into_iter()
@@ -154,6 +162,7 @@ impl<P: DataPlane> Gateway<P> {
             config_generation: self.generation,
             config_ok: self.file_problem.is_none(),
             sweep: self.sweeps.figures,
+            dns: self.dns.tally.counts(),
         }
     }
 }

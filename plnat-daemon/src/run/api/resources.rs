@@ -56,7 +56,12 @@ impl<P: DataPlane> Gateway<P> {
     }
 
     /// The request that a body stands for. What it refers to elsewhere must be the caller's to use.
-    fn read(&self, caller: &Caller, id: &ResourceId, body: &Object<'_>) -> Result<Request, ApiError> {
+    pub(super) fn read(
+        &self,
+        caller: &Caller,
+        id: &ResourceId,
+        body: &Object<'_>,
+    ) -> Result<Request, ApiError> {
         let default = self.default_location();
         let location = match id.kind {
             Kind::VirtualNetwork => self.model.network_spec(id).map(|it| &it.location),

@@ -1,19 +1,18 @@
 //! A gateway that is served over HTTP, and a client for it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
-use plnat_daemon::api::{self, Action, Authority, Caller, Everybody};
+use plnat_daemon::auth::{KeyKeeper, Principal, Proof, Role, Scope, Token};
+use plnat_daemon::config;
 use plnat_daemon::dataplane::memory::MemoryPlane;
-use plnat_daemon::model::Name;
-use plnat_daemon::run::Message;
+use plnat_daemon::run::{Message, Port};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::rig::Rig;
 
@@ -37,13 +36,49 @@ name = "all"
 address_prefix = "10.9.0.0/24"
 "#;
 
-/// A gateway behind a listener on loopback.
+/// A gateway behind its port.
 pub(super) struct Served {
     pub(super) address: SocketAddr,
     pub(super) plane: MemoryPlane,
     messages: mpsc::Sender<Message>,
     thread: Option<JoinHandle<Rig>>,
-    _runtime: tokio::runtime::Runtime,
+    people: People,
+    stop: watch::Sender<bool>,
+    port: tokio::task::JoinHandle<()>,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// Principals that are made when a request first comes from one, each with a token: a request says
+/// `x-test-caller: provider,consumer@contoso,fabrikam`, roles and subscriptions. The operator says nothing, and `nobody`
+/// shows no token.
+struct People {
+    access: watch::Sender<Arc<KeyKeeper>>,
+    tokens: Mutex<BTreeMap<String, (Principal, Token)>>,
+}
+
+impl People {
+    fn token(&self, said: &str) -> String {
+        let mut tokens = self.tokens.lock().unwrap();
+        if !tokens.contains_key(said) {
+            let (roles, scope) = said.split_once('@').unwrap();
+            let role = |text: &str| Role::WORDS.into_iter().find(|(word, _)| *word == text).unwrap().1;
+            let token = Token::generate().unwrap();
+            let principal = Principal {
+                name: format!("p{}", tokens.len()).parse().unwrap(),
+                scope: match scope {
+                    "*" => Scope::All,
+                    some => Scope::Only(some.split(',').map(|it| it.parse().unwrap()).collect()),
+                },
+                roles: roles.split(',').map(role).collect(),
+                proofs: vec![Proof::Token(token.hash())],
+            };
+            tokens.insert(said.to_owned(), (principal, token));
+            let principals = tokens.values().map(|(principal, _)| principal.clone()).collect();
+            let keys = self.access.borrow().replaced(principals, vec![]).unwrap();
+            self.access.send_replace(Arc::new(keys));
+        }
+        tokens[said].1.reveal().to_owned()
+    }
 }
 
 /// An answer.
@@ -66,53 +101,6 @@ impl Answer {
     }
 }
 
-/// Somebody with roles in some subscriptions, as the header `x-test-caller: provider,consumer@contoso,fabrikam` says.
-struct Somebody {
-    actions: BTreeSet<Action>,
-    subscriptions: Vec<Name>,
-}
-
-impl Authority for Somebody {
-    fn may(&self, action: Action, subscription: &Name) -> bool {
-        self.actions.contains(&action) && self.subscriptions.contains(subscription)
-    }
-
-    fn principal(&self) -> String {
-        "somebody".to_owned()
-    }
-}
-
-fn caller(said: &str) -> Option<Caller> {
-    let (roles, subscriptions) = said.split_once('@')?;
-    let action = |role: &str| match role {
-        "provider" => Action::Provide,
-        "consumer" => Action::Consume,
-        _ => Action::Read,
-    };
-    let mut actions: BTreeSet<Action> = roles.split(',').map(action).collect();
-    actions.insert(Action::Read);
-    let subscriptions = subscriptions.split(',').filter_map(|it| it.parse().ok()).collect();
-    Some(Caller::new(Somebody { actions, subscriptions }))
-}
-
-async fn identify(mut request: Request, next: Next) -> axum::response::Response {
-    let said = request.headers().get("x-test-caller").and_then(|it| it.to_str().ok()).map(str::to_owned);
-    let caller = match said.as_deref() {
-        None => Some(Caller::new(Everybody)),
-        Some(said) => caller(said),
-    };
-    request.extensions_mut().extend(
-        caller
-            .map(|caller| {
-                let mut extensions = axum::http::Extensions::new();
-                extensions.insert(caller);
-                extensions
-            })
-            .unwrap_or_default(),
-    );
-    next.run(request).await
-}
-
 impl Served {
     /// A gateway with [`FILE`].
     pub(super) fn new() -> Self {
@@ -122,7 +110,18 @@ impl Served {
         Self::on(rig)
     }
 
-    pub(super) fn on(mut rig: Rig) -> Self {
+    /// A gateway on plain http, for whoever a test wants to be.
+    pub(super) fn on(rig: Rig) -> Self {
+        let more = "[api]\nlisten = \"127.0.0.1:0\"\nhttp = true\n[api.limits]\nrequests_per_second = 100000\n\
+                    burst = 100000\nconnections_per_address = 1024";
+        Self::with(rig, more, None)
+    }
+
+    /// A gateway whose port is as this says, for those who are in `admitted`; for whoever a test wants to be without it.
+    pub(super) fn with(mut rig: Rig, api: &str, admitted: Option<watch::Receiver<Arc<KeyKeeper>>>) -> Self {
+        let directory = rig.file().parent().unwrap().display().to_string();
+        let settings = format!("[gateway]\nstate_dir = \"{directory}\"\n{api}");
+        let settings = config::parse("api.toml", &settings).unwrap_or_else(|wrong| panic!("{wrong}"));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (messages, inbox) = mpsc::channel(64);
@@ -135,26 +134,49 @@ impl Served {
                 }
             }
         });
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = api::router(calls).layer(from_fn(identify));
-        runtime.spawn(async move { axum::serve(listener, router).await });
+        let (access, of_test) = watch::channel(Arc::new(KeyKeeper::nobody()));
+        let (stop, stopped) = watch::channel(false);
+        let port = runtime.block_on(Port::open(&settings.api.unwrap())).unwrap();
+        let address = port.address();
+        let bus = rig.bus.clone();
+        let port = runtime.spawn(port.serve(calls, bus, admitted.unwrap_or(of_test), stopped));
         let plane = rig.plane.clone();
         let thread = std::thread::spawn(move || {
             let waiting = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             waiting.block_on(rig.gateway.run(inbox));
             rig
         });
-        Self { address, plane, messages, thread: Some(thread), _runtime: runtime }
+        let people = People { access, tokens: Mutex::default() };
+        Self { address, plane, messages, thread: Some(thread), people, stop, port, runtime }
     }
 
-    /// Ends the gateway's loop and gives it back.
+    /// Ends port and gateway and gives the gateway back.
     pub(super) fn stop(mut self) -> Rig {
+        self.stop.send_replace(true);
+        self.runtime.block_on(self.port).unwrap();
         self.messages.blocking_send(Message::Stop).unwrap();
         self.thread.take().unwrap().join().unwrap()
     }
 
+    /// A request of the one whom `x-test-caller` says, else of the operator.
     pub(super) fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let said = headers.iter().find(|(name, _)| *name == "x-test-caller");
+        let token = match said.map_or("operator@*", |(_, said)| said) {
+            "nobody" => None,
+            somebody => Some(format!("Bearer {}", self.people.token(somebody))),
+        };
+        let shown = token.as_ref().map(|token| ("Authorization", token.as_str()));
+        let headers: Vec<_> = headers.iter().copied().chain(shown).collect();
+        self.raw(method, path, &headers, body)
+    }
+
+    /// The token of somebody.
+    pub(super) fn token(&self, said: &str) -> String {
+        self.people.token(said)
+    }
+
+    /// A request with these headers.
+    pub(super) fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

@@ -8,25 +8,24 @@ from azure.mgmt.network import NetworkManagementClient
 from azure.mgmt.network import models as m
 
 
-class Anybody:
+class Somebody:
+    def __init__(self, token):
+        self.token = token
+
     def get_token(self, *scopes, **kwargs):
-        return AccessToken("none", 2**33)
+        return AccessToken(self.token, 2**33)
 
 
-def client(subscription):
-    # The package refuses to send a token without TLS; here there is none to send.
-    from azure.core.pipeline.policies import SansIOHTTPPolicy
+url, authority, *tokens = sys.argv[1:]
 
+
+def client(subscription, token):
     return NetworkManagementClient(
-        Anybody(),
-        subscription,
-        base_url=sys.argv[1],
-        credential_scopes=["none"],
-        authentication_policy=SansIOHTTPPolicy(),
+        Somebody(token), subscription, base_url=url, credential_scopes=["plnat"], connection_verify=authority
     )
 
 
-provider, contoso, fabrikam = client("provider"), client("contoso"), client("fabrikam")
+provider, contoso, fabrikam = map(client, ("provider", "contoso", "fabrikam"), tokens)
 WHERE = {"location": "westeurope"}
 
 

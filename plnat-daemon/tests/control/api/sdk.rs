@@ -5,7 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::client::Served;
+use plnat_daemon::auth::Token;
+
+use super::client::{FILE, Served};
+use crate::rig::Rig;
 
 const SCRIPT: &str = include_str!("life.py");
 /// The newest and the oldest release that the API is there for.
@@ -29,8 +32,9 @@ fn the_python_sdk_lives_a_whole_life() {
 fn live(python: &Path, directory: &Path, release: &str) {
     let script = directory.join("life.py");
     std::fs::write(&script, SCRIPT).unwrap();
-    let served = Served::new();
-    let run = Command::new(python).arg(script).arg(format!("http://{}", served.address)).output().unwrap();
+    let (served, authority, tokens) = exposed();
+    let url = format!("https://{}", served.address);
+    let run = Command::new(python).arg(script).arg(url).arg(authority).args(tokens).output().unwrap();
     assert!(
         run.status.success(),
         "{release}: {}\n{}",
@@ -39,6 +43,28 @@ fn live(python: &Path, directory: &Path, release: &str) {
     );
     assert_eq!(served.plane.violations(), Vec::<String>::new());
     assert!(served.plane.records().services.is_empty());
+}
+
+/// A gateway as it is exposed: TLS with an authority of its own, and three principals by tokens, the provider's and two
+/// consumers'.
+fn exposed() -> (Served, PathBuf, [String; 3]) {
+    let mut rig = Rig::new();
+    let tokens = [(); 3].map(|()| Token::generate().unwrap());
+    let mut file = FILE.to_owned();
+    let people = [("provider", "provider"), ("contoso", "consumer"), ("fabrikam", "consumer")];
+    for ((name, role), token) in people.into_iter().zip(&tokens) {
+        file += &format!(
+            "[[principal]]\nname = \"{name}\"\nsubscriptions = [\"{name}\"]\nroles = [\"{role}\"]\n\
+             tokens = [\"{}\"]\n",
+            token.hash()
+        );
+    }
+    rig.write(&file);
+    rig.gateway.reload().unwrap();
+    let authority = rig.file().with_file_name("tls").join("ca.pem");
+    let admitted = rig.admitted.clone();
+    let served = Served::with(rig, "[api]\nlisten = \"127.0.0.1:0\"", Some(admitted));
+    (served, authority, tokens.map(|token| token.reveal().to_owned()))
 }
 
 /// Makes an environment with a release of the package; the answer is its interpreter.

@@ -1,0 +1,114 @@
+//! What happened, for callers of the API: a list, or a stream of server-sent events that goes on where it was cut. Each
+//! caller gets the events of the subscriptions that it may read, and those of none only who may read everything.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use futures_util::{StreamExt, stream};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+
+use super::caller::{Action, Caller};
+use super::error::ApiError;
+use crate::events::{Delivery, EventBus, EventError, EventRecord, Subscription};
+use crate::model::Name;
+use crate::webhook::structured;
+
+/// Path of both.
+const PATH: &str = "/events";
+/// Events read for a list. The caller sees those among them that are its own.
+const PAGE: usize = 1_000;
+/// A comment line comes this often when nothing happens, so that both ends notice a dead connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a stream goes on. Its end lets the caller prove itself anew: it comes back with `Last-Event-ID`.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// The path, for callers that a layer around it has put into the request's extensions.
+pub(super) fn router(events: Arc<EventBus>) -> Router {
+    Router::new().route(PATH, get(show)).with_state(events)
+}
+
+#[derive(Deserialize)]
+struct Since {
+    since: Option<u64>,
+}
+
+/// Events after `Last-Event-ID`, or after `since`. Without either a list has all that the log holds, and a stream begins
+/// now. Which of the two it is says `Accept`.
+async fn show(
+    State(events): State<Arc<EventBus>>,
+    caller: Option<Extension<Caller>>,
+    headers: HeaderMap,
+    query: Result<Query<Since>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Some(Extension(caller)) = caller else { return Err(ApiError::unauthorized()) };
+    let since = query.map_err(|error| ApiError::invalid("InvalidQuery", error.body_text()))?.0.since;
+    let last = match headers.get("last-event-id") {
+        None => since,
+        Some(value) => {
+            let parsed = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+            let wrong = || ApiError::invalid("InvalidHeader", "Last-Event-ID is no event id of this gateway");
+            Some(parsed.ok_or_else(wrong)?)
+        }
+    };
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/event-stream") {
+        return Ok(streamed(events.subscribe(last), caller));
+    }
+    list(events, caller, last.unwrap_or(0)).await
+}
+
+async fn list(events: Arc<EventBus>, caller: Caller, since: u64) -> Result<Response, ApiError> {
+    let read = tokio::task::spawn_blocking(move || events.page(since, PAGE)).await;
+    let page = read.map_err(|_| failed(&EventError::Stopping))?.map_err(|error| failed(&error))?;
+    let value: Vec<_> = page.events.iter().filter(|it| sees(&caller, it)).map(|it| structured(it)).collect();
+    // Where the next list goes on, also when nothing on this one was the caller's.
+    let next = page.events.last().map_or(since, |event| event.sequence());
+    Ok(Json(json!({ "value": value, "next": next.to_string() })).into_response())
+}
+
+fn failed(error: &EventError) -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", error.to_string())
+}
+
+fn streamed(subscription: Subscription, caller: Caller) -> Response {
+    let end = Instant::now() + LONGEST;
+    let events = stream::unfold(Some((subscription, caller)), move |state| async move {
+        let (mut subscription, caller) = state?;
+        loop {
+            let event = match timeout_at(end, subscription.next()).await.ok()? {
+                Ok(Delivery::Event(record)) if sees(&caller, &record) => Event::default()
+                    .id(&record.id)
+                    .event(record.event.kind.replace(['\r', '\n'], " "))
+                    .data(structured(&record).to_string()),
+                Ok(Delivery::Event(_)) => continue,
+                Ok(Delivery::Gap { after, next }) => {
+                    Event::default().event("gap").data(json!({ "after": after, "next": next }).to_string())
+                }
+                Err(error) => {
+                    let event = Event::default().event("error").data(failed(&error).body().to_string());
+                    return Some((event, None));
+                }
+            };
+            return Some((event, Some((subscription, caller))));
+        }
+    });
+    Sse::new(events.map(Ok::<_, Infallible>))
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+        .into_response()
+}
+
+/// Whether the caller may see an event.
+fn sees(caller: &Caller, record: &EventRecord) -> bool {
+    let reads = |text: &String| text.parse().is_ok_and(|name: Name| caller.may(Action::Read, &name));
+    caller.may_everywhere(Action::Read) || record.audience.iter().any(reads)
+}
