@@ -42,7 +42,13 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
     let (services, endpoints) = if quick { (1_000, 10_000) } else { (10_000, 100_000) };
     let large = large::measure(&mut rig, services, endpoints)?;
     let report = Report { benchmark: "control", conditions, approve_to_first_packet, load, sweep, large };
-    output.give(&Results { verb: "control", report: &report, table: text(&report), pictures: Vec::new() })
+    output.give(&Results {
+        verb: "control",
+        report: &report,
+        table: text(&report),
+        pictures: Vec::new(),
+        goals: Vec::new(),
+    })
 }
 
 fn text(report: &Report) -> String {

@@ -1,7 +1,12 @@
 //! plnat's benchmarks. `cargo xtask bench` builds what they need and runs them; each verb is a file.
 
+mod bulk;
+mod connections;
 mod control;
+mod cpus;
+mod exchange;
 mod figures;
+mod hosts;
 mod mapped;
 mod memory;
 mod meter;
@@ -9,6 +14,7 @@ mod namespace;
 mod packets;
 mod plnat;
 mod program;
+mod proxy;
 mod report;
 mod rig;
 mod sessions;
@@ -42,6 +48,9 @@ struct Options {
     /// Write tables, JSON and pictures into a directory.
     #[arg(long, global = true, value_name = "DIRECTORY")]
     save: Option<PathBuf>,
+    /// Write tables, pictures and what is reached into a page, between its marks, and JSON and pictures beside it.
+    #[arg(long, global = true, value_name = "FILE")]
+    page: Option<PathBuf>,
     /// The CPU on which everything runs that is measured; the last one unless told.
     #[arg(long, global = true, value_name = "NUMBER")]
     cpu: Option<usize>,
@@ -57,6 +66,20 @@ enum What {
     },
     /// A packet that opens a session, by how many are open, until no port is left
     Sessions,
+    /// The same packets on two CPUs at once, and on one
+    Cpus,
+    /// TCP: connect, request, answer, close between real hosts, with both ends; and round trips, alone and under load
+    Connections {
+        /// Only these, and the direct wire
+        #[arg(long, value_delimiter = ',', value_name = "TARGET")]
+        only: Vec<target::Target>,
+    },
+    /// TCP streams, with offloads as a new veth pair has them and without
+    Bulk {
+        /// Only these, and the direct wire
+        #[arg(long, value_delimiter = ',', value_name = "TARGET")]
+        only: Vec<target::Target>,
+    },
     /// What the kernel keeps for a session
     Memory,
     /// From the provider's word to the first packet; a large configuration; a sweep
@@ -76,17 +99,24 @@ fn main() -> Result<()> {
     }
     let last = std::thread::available_parallelism().map_or(1, usize::from) - 1;
     let meter = Meter::new(options.cpu.unwrap_or(last));
-    let (quick, output) = (options.quick, Output { json: options.json, save: options.save });
+    let (quick, output) =
+        (options.quick, Output { json: options.json, save: options.save, page: options.page });
     let _alone = alone()?;
     match options.what {
         What::Packets { only } => packets::run(&meter, quick, &only, &output),
         What::Sessions => sessions::run(&meter, quick, &output),
+        What::Cpus => cpus::run(&meter, quick, &output),
+        What::Connections { only } => connections::run(&meter, quick, &only, &output),
+        What::Bulk { only } => bulk::run(&meter, quick, &only, &output),
         What::Memory => memory::run(&meter, quick, &output),
         What::Control => control::run(&meter, quick, &output),
         What::Program => program::run(&meter, quick, &output),
         What::All => {
             packets::run(&meter, quick, &[], &output)?;
             sessions::run(&meter, quick, &output)?;
+            cpus::run(&meter, quick, &output)?;
+            connections::run(&meter, quick, &[], &output)?;
+            bulk::run(&meter, quick, &[], &output)?;
             program::run(&meter, quick, &output)?;
             memory::run(&meter, quick, &output)?;
             control::run(&meter, quick, &output)

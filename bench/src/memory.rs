@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::meter::Meter;
 use crate::plnat::Plnat;
 use crate::report::machine::Conditions;
-use crate::report::{Output, Results, count, progress, table};
+use crate::report::{Goal, Output, Results, count, progress, table};
 use crate::rig::{Peers, Rig};
 use crate::settings::Settings;
 use crate::target::{Standing, Target};
@@ -67,7 +67,13 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
         plnat: (lines + blocks) as f64 / sessions as f64,
         nftables: (grown + 8 * buckets) as f64 / sessions as f64,
     };
-    output.give(&Results { verb: "memory", report: &report, table: text(&report), pictures: Vec::new() })
+    output.give(&Results {
+        verb: "memory",
+        report: &report,
+        table: text(&report),
+        pictures: Vec::new(),
+        goals: goals(&report),
+    })
 }
 
 fn open(rig: &mut Rig, standing: &Standing, bits: u32) -> Result<()> {
@@ -105,6 +111,13 @@ fn slab() -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("Slab:")).context("no Slab in meminfo")?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
     Ok(kibibytes * 1024)
+}
+
+/// What plnat has to reach.
+fn goals(report: &Report) -> Vec<Goal> {
+    // A smaller table has the same port blocks.
+    let measured = (report.sessions == 1 << BITS).then_some(report.plnat);
+    vec![Goal::at_most("bytes a session, with all indexes".into(), 256.0, 160.0, "B", measured)]
 }
 
 fn text(report: &Report) -> String {

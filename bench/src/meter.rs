@@ -22,6 +22,15 @@ pub(crate) enum Clock {
     Passed,
 }
 
+/// Which threads of one CPU run when several can.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rank {
+    /// In turns.
+    Equal,
+    /// This one as soon as it can, so that what it waits for is not the scheduler.
+    First,
+}
+
 /// What a piece of work took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
@@ -70,6 +79,17 @@ impl Meter {
         Ok(())
     }
 
+    /// As [`Self::bind`], with this rank.
+    pub(crate) fn bind_as(&self, rank: Rank) -> Result<()> {
+        self.bind()?;
+        if rank == Rank::First {
+            let parameters = libc::sched_param { sched_priority: 1 };
+            // SAFETY: the kernel reads one `sched_param`. A refusal only means more noise.
+            unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameters) };
+        }
+        Ok(())
+    }
+
     /// Does something on this thread, which is bound, and then waits until `settled`.
     pub(crate) fn take<T>(
         &self,
@@ -85,6 +105,36 @@ impl Meter {
         settled()?;
         let soft = self.soft_time().saturating_sub(soft);
         Ok((answer, Taken { cpu: cpu + soft, passed: passed + soft, switched }))
+    }
+
+    /// The CPU.
+    pub(crate) fn cpu(&self) -> usize {
+        self.cpu
+    }
+
+    /// CPU time until now of all threads of this process, of others by number, and of the soft interrupts that nobody else is
+    /// charged with. All of them must run on the CPU.
+    pub(crate) fn all(&self, clock: Clock, others: &[u32]) -> Result<Duration> {
+        let mut sum: Duration = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into();
+        for other in others {
+            let path = format!("/proc/{other}/schedstat");
+            let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+            let ran = text.split_whitespace().next().context("no time in schedstat")?;
+            sum += Duration::from_nanos(ran.parse()?);
+        }
+        Ok(sum + self.soft_time() + if clock == Clock::Passed { self.interrupts()? } else { Duration::ZERO })
+    }
+
+    /// Time in interrupts on the CPU, in steps of 10 ms, where the kernel counts them apart.
+    fn interrupts(&self) -> Result<Duration> {
+        let text = fs::read_to_string("/proc/stat")?;
+        let name = format!("cpu{} ", self.cpu);
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(&name)).context("no such CPU in /proc/stat")?;
+        // user nice system idle iowait irq softirq
+        let steps: u64 =
+            line.split_whitespace().skip(5).take(2).filter_map(|it| it.parse::<u64>().ok()).sum();
+        Ok(Duration::from_millis(10 * steps))
     }
 
     fn soft_time(&self) -> Duration {

@@ -3,11 +3,14 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
-use std::process::{Command, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns, unshare};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 /// Directory for files of a run. Not `/tmp`: a checkout may lie there, and with it the object to be measured.
 pub(crate) const SCRATCH: &str = "/media";
@@ -69,6 +72,30 @@ impl Namespace {
             ensure!(output.status.success(), "`{}` on\n{input}\nsaid: {}", program.join(" "), said.trim());
             Ok(())
         })
+    }
+
+    /// Starts a program in it on one CPU; it ends with this process at the latest. Only for the main thread, with which it ends.
+    pub(crate) fn start(&self, cpu: usize, mut program: Command) -> Result<Child> {
+        let (net, mounts) = (self.net.try_clone()?, self.mounts.try_clone()?);
+        let parent = nix::unistd::getpid();
+        let mut set = CpuSet::new();
+        set.set(cpu)?;
+        let enter = move || {
+            setns(&mounts, CloneFlags::CLONE_NEWNS)?;
+            setns(&net, CloneFlags::CLONE_NEWNET)?;
+            sched_setaffinity(Pid::from_raw(0), &set)?;
+            // SAFETY: no pointers.
+            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            if nix::unistd::getppid() != parent {
+                return Err(std::io::ErrorKind::BrokenPipe.into());
+            }
+            Ok(())
+        };
+        // SAFETY: `enter` makes system calls only; it neither allocates nor takes locks.
+        unsafe { program.pre_exec(enter) };
+        let shown = format!("{program:?}");
+        program.stdin(Stdio::null()).spawn().with_context(|| format!("cannot run {shown}"))
     }
 
     /// A name by which `ip` finds it as long as this value lives.

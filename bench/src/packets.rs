@@ -12,7 +12,7 @@ use crate::figures::Spread;
 use crate::meter::Meter;
 use crate::report::machine::Conditions;
 use crate::report::picture::{Picture, Series};
-use crate::report::{Output, Results, count, progress, table};
+use crate::report::{Goal, Output, Results, count, progress, table};
 use crate::rig::{CHUNK, Peers, Rig};
 use crate::settings::Settings;
 use crate::target::{self, Missing, Standing, Target};
@@ -124,16 +124,24 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
         }
         done.push(Level { sessions, targets: figures(&contenders) });
     }
+    let mut missing = target::missing()?;
+    missing.push(Missing { name: "HAProxy, nginx", why: "they end TCP connections and forward no packets" });
     let report = Report {
         benchmark: "packets",
         conditions,
         packets_a_repetition: PACKETS,
         repetitions,
-        missing: target::missing()?,
+        missing,
         levels: done,
     };
     let pictures = vec![("packets.svg".to_owned(), picture(&report).svg())];
-    output.give(&Results { verb: "packets", report: &report, table: text(&report), pictures })?;
+    output.give(&Results {
+        verb: "packets",
+        report: &report,
+        table: text(&report),
+        pictures,
+        goals: goals(&report),
+    })?;
     let plnat = report.levels.iter().flat_map(|it| &it.targets).filter(|it| it.target == Target::Plnat);
     let refused: Vec<&String> = plnat.filter_map(|it| it.refused.as_ref()).collect();
     ensure!(refused.is_empty(), "plnat itself does not do its work: {}", refused[0]);
@@ -145,7 +153,8 @@ impl Contender {
     /// holds all against what must arrive; both must take the same way.
     fn verify(&mut self, rig: &mut Rig, bits: u32) {
         let mut try_it = || {
-            let (lane, work) = (&self.standing.lane, self.standing.target.work());
+            let lane = &self.standing.lane;
+            let work = self.standing.target.work(lane);
             let opened = rig
                 .verify(lane, &work, Traffic::Udp, Order { bits, salt: 0 })
                 .context("first packets of sessions")?;
@@ -201,6 +210,34 @@ fn figures(contenders: &[Contender]) -> Vec<Figure> {
         }
     };
     contenders.iter().map(one).collect()
+}
+
+/// What plnat has to reach.
+fn goals(report: &Report) -> Vec<Goal> {
+    let level = |sessions: u64| report.levels.iter().find(|it| it.sessions == sessions);
+    let at = |sessions: u64| {
+        let found = level(sessions)?.targets.iter().find(|it| it.target == Target::Plnat)?;
+        found.refused.is_none().then_some(found)
+    };
+    let median = |it: Option<Spread>| it.map(|it| it.median);
+    let mut goals = Vec::new();
+    for (sessions, nftables, bound, forwarding) in
+        [(1 << 10, (4.5, 5.0), (0.72, 0.8), (2.8, 3.2)), (1 << 20, (4.0, 5.0), (0.48, 0.52), (1.8, 2.0))]
+    {
+        let figure = at(sessions);
+        let mut goal = |of: &str, it: fn(&Figure) -> Option<Spread>, (must, aim)| {
+            let work = format!("{} sessions: rate, in that of {of}", count(sessions));
+            goals.push(Goal::at_least(work, must, aim, "×", median(figure.and_then(it))));
+        };
+        goal("nftables", |it| it.of_nftables, nftables);
+        goal("the XDP bound", |it| it.of_bound, bound);
+        goal("plain forwarding", |it| it.of_forwarding, forwarding);
+    }
+    let net = |sessions| median(at(sessions).and_then(|it| it.net));
+    let growth = net(1 << 20).zip(net(1 << 10)).map(|(many, few)| many - few);
+    let work = "growth from 1,024 to 1,048,576 sessions, net".to_owned();
+    goals.push(Goal::at_most(work, 200.0, 170.0, "ns", growth));
+    goals
 }
 
 fn text(report: &Report) -> String {

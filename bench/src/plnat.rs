@@ -1,7 +1,6 @@
 //! plnat on a lane: the shipped kernel object, with the records that plnatd's own planner makes, written and attached by its own
 //! data plane. Only the daemon's loop is missing, so that no sweep runs while time is taken.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,9 +18,9 @@ use plnat_daemon::plan::{Ground, GroundInterface, NextHop, Planner, Records, app
 use tracing::level_filters::LevelFilter;
 
 use crate::namespace::SCRATCH;
-use crate::topology::{BACKEND_PORT, BACKENDS, ENDPOINT, Lane, NAT_ADDRESSES, PORT, backend, nat, provider};
+use crate::topology::{BACKEND_PORT, BACKENDS, End, Lane, NAT_ADDRESSES, PORT, backend, consumer, provider};
 
-/// Key of the service that [`intent`] makes.
+/// Key of the first lane's service that [`intent`] makes.
 pub(crate) const SERVICE: &str = "service";
 /// Network of the consumer.
 const CONSUMER: u32 = 1;
@@ -81,17 +80,36 @@ impl Plnat {
     /// Loads it into the lane's gateway, attached to all its interfaces, with nothing configured.
     pub(crate) fn new(lane: &Lane, capacity: Capacity) -> Result<Self> {
         let options = options(capacity);
-        let (plane, program) = lane.gateway.enter(|| {
-            let mut plane = BpfPlane::open(&options)?;
-            plane.attach("consumer")?;
-            for at in 0..BACKENDS {
-                plane.attach(&provider(at))?;
-            }
-            let program = plane.attachments().first().context("it is not attached")?.program;
-            Ok((plane, program))
-        })?;
+        let mut plane = lane.gateway.enter(|| Ok(BpfPlane::open(&options)?))?;
+        let program = attach(&mut plane, lane)?;
         let planner = Planner::new(plane.capacity());
-        Ok(Self { plane, program, planner, installed: Records::default(), ground: ground(lane) })
+        let mut this =
+            Self { plane, program, planner, installed: Records::default(), ground: Ground::default() };
+        this.stand_on(lane);
+        Ok(this)
+    }
+
+    /// Takes in another lane of the same gateway.
+    pub(crate) fn join(&mut self, lane: &Lane) -> Result<()> {
+        attach(&mut self.plane, lane)?;
+        self.stand_on(lane);
+        Ok(())
+    }
+
+    /// Learns what netlink would say of a lane.
+    fn stand_on(&mut self, lane: &Lane) {
+        let mut add = |name: String, end: End| {
+            let mac = Mac::from_octets(end.mac);
+            self.ground
+                .interfaces
+                .insert(name, GroundInterface { index: end.index, mac, mtu: 1500, up: true });
+        };
+        add(lane.consumer(), lane.gateway_end());
+        (0..BACKENDS).for_each(|at| add(lane.provider(at), lane.provider_end(at)));
+        self.ground.next_hops.extend((0..BACKENDS).map(|at| {
+            let mac = Mac::from_octets(lane.backend_end(at).mac);
+            ((PROVIDER, lane.backend(at)), NextHop { egress: lane.provider_end(at).index, mac })
+        }));
     }
 
     /// Makes an intent so.
@@ -162,42 +180,46 @@ impl Plnat {
     }
 }
 
-/// What netlink would say of the lane's gateway.
-fn ground(lane: &Lane) -> Ground {
-    let mut ground = Ground::default();
-    let mut add = |name: String, end: crate::topology::End| {
-        let mac = Mac::from_octets(end.mac);
-        ground.interfaces.insert(name, GroundInterface { index: end.index, mac, mtu: 1500, up: true });
-    };
-    add("consumer".into(), lane.gateway_end());
-    (0..BACKENDS).for_each(|at| add(provider(at), lane.provider_end(at)));
-    let hop = |at: u32| {
-        let mac = Mac::from_octets(lane.backend_end(at).mac);
-        ((PROVIDER, backend(at)), NextHop { egress: lane.provider_end(at).index, mac })
-    };
-    ground.next_hops = (0..BACKENDS).map(hop).collect::<BTreeMap<_, _>>();
-    ground
+/// Attaches it to a lane's interfaces; the kernel's number of the data path.
+fn attach(plane: &mut BpfPlane, lane: &Lane) -> Result<u32> {
+    lane.gateway.enter(|| {
+        plane.attach(&lane.consumer())?;
+        for at in 0..BACKENDS {
+            plane.attach(&lane.provider(at))?;
+        }
+        Ok(plane.attachments().first().context("it is not attached")?.program)
+    })
 }
 
-/// One service of the first `backends` backends, and its endpoint, approved.
-pub(crate) fn intent(backends: u32) -> Intent {
-    let mut addresses = [None; 8];
-    (0..NAT_ADDRESSES).for_each(|place| addresses[place as usize] = Some(nat(place)));
-    let members: Vec<u32> = (0..backends).collect();
-    Intent {
-        links: links(),
-        services: vec![service(SERVICE, addresses, &members)],
-        endpoints: vec![endpoint("endpoint", ENDPOINT, SERVICE)],
+/// For each of the lanes of a gateway a service of the first `backends` backends, and its endpoint, approved.
+pub(crate) fn intent(lanes: &[&Lane], backends: u32) -> Intent {
+    let mut intent = Intent::default();
+    for lane in lanes {
+        let mut addresses = [None; 8];
+        (0..NAT_ADDRESSES).for_each(|place| addresses[place as usize] = Some(lane.nat(place)));
+        let members: Vec<u32> = (0..backends).map(|at| BACKENDS * lane.wing() + at).collect();
+        let (service_key, key) = match lane.wing() {
+            0 => (SERVICE.to_owned(), "endpoint".to_owned()),
+            wing => (format!("{SERVICE}-{wing}"), format!("endpoint-{wing}")),
+        };
+        let links = links(lane.wing());
+        let consumer = links[0].id;
+        intent.links.extend(links);
+        intent.services.push(service(&service_key, addresses, &members));
+        let endpoint = endpoint(&key, lane.endpoint(), &service_key);
+        intent.endpoints.push(Endpoint { links: vec![consumer], ..endpoint });
     }
+    intent
 }
 
-/// The gateway's interfaces.
-pub(crate) fn links() -> Vec<Link> {
+/// The gateway's interfaces of one of its lanes, towards the client first.
+pub(crate) fn links(wing: u32) -> Vec<Link> {
+    let first = 1 + wing * (1 + BACKENDS);
     // All of them: clients have many addresses.
     let sources = || vec![Default::default()];
     let link = |id, interface, network| Link { id, interface, network, sources: sources(), dns: None };
-    let providers = (0..BACKENDS).map(|at| link(2 + at, provider(at), PROVIDER));
-    std::iter::once(link(1, "consumer".into(), CONSUMER)).chain(providers).collect()
+    let providers = (0..BACKENDS).map(|at| link(first + 1 + at, provider(wing, at), PROVIDER));
+    std::iter::once(link(first, consumer(wing), CONSUMER)).chain(providers).collect()
 }
 
 /// A service for UDP and TCP.
@@ -217,7 +239,7 @@ pub(crate) fn service(key: &str, nat: [Option<Ipv4Addr>; 8], members: &[u32]) ->
     Service { key: key.into(), network: PROVIDER, nat, rules }
 }
 
-/// An approved endpoint.
+/// An approved endpoint of the first lane's client.
 pub(crate) fn endpoint(key: &str, address: Ipv4Addr, service: &str) -> Endpoint {
     let (key, service) = (key.into(), service.into());
     Endpoint { key, links: vec![1], address, service, state: ConnectionState::Approved }

@@ -14,7 +14,7 @@ use crate::figures::Spread;
 use crate::meter::Meter;
 use crate::report::machine::Conditions;
 use crate::report::picture::{Picture, Series};
-use crate::report::{Output, Results, count, progress, table};
+use crate::report::{Goal, Output, Results, count, progress, table};
 use crate::rig::Rig;
 use crate::traffic::Traffic;
 
@@ -79,7 +79,13 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
     }
     let report = Report { benchmark: "program", conditions, figures, verifier: verified()? };
     let pictures = vec![("program.svg".to_owned(), picture(&report).svg())];
-    output.give(&Results { verb: "program", report: &report, table: text(&report), pictures })?;
+    output.give(&Results {
+        verb: "program",
+        report: &report,
+        table: text(&report),
+        pictures,
+        goals: goals(&report),
+    })?;
     match report.verifier.iter().find(|it| it.instructions > it.budget) {
         Some(over) => bail!("{} takes the verifier more instructions than its budget", over.program),
         None => Ok(()),
@@ -97,6 +103,19 @@ fn verified() -> Result<Vec<Verified>> {
         ["plnat", "plnat_sweep"].into_iter().map(one).collect()
     };
     std::thread::spawn(ask).join().map_err(|_| anyhow!("the verifier could not be asked"))?
+}
+
+/// What the program has to reach: with the packet that costs most.
+fn goals(report: &Report) -> Vec<Goal> {
+    let most = |sessions: u64| {
+        let nets = report.figures.iter().filter(|it| it.sessions == sessions).map(|it| it.net.median);
+        nets.max_by(f64::total_cmp)
+    };
+    let goal = |(sessions, must, aim)| {
+        let work = format!("{} sessions: net, of the packet that costs most", count(sessions));
+        Goal::at_most(work, must, aim, "ns", most(sessions))
+    };
+    [(1 << 10, 90.0, 60.0), (1 << 20, 260.0, 210.0)].map(goal).into()
 }
 
 fn text(report: &Report) -> String {

@@ -1,6 +1,7 @@
 //! What comes out: a table for people, JSON for programs, and pictures.
 
 pub(crate) mod machine;
+mod page;
 pub(crate) mod picture;
 
 use std::fs;
@@ -9,12 +10,16 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+pub(crate) use self::page::Goal;
+
 /// Where results go.
 pub(crate) struct Output {
     /// JSON instead of tables on standard output.
     pub(crate) json: bool,
     /// Directory for tables, JSON and pictures.
     pub(crate) save: Option<PathBuf>,
+    /// Page whose part about the benchmark is replaced.
+    pub(crate) page: Option<PathBuf>,
 }
 
 /// Results of one benchmark.
@@ -27,6 +32,8 @@ pub(crate) struct Results<'a, T> {
     pub(crate) table: String,
     /// File name and content.
     pub(crate) pictures: Vec<(String, String)>,
+    /// What plnat has to reach.
+    pub(crate) goals: Vec<Goal>,
 }
 
 impl Output {
@@ -37,6 +44,9 @@ impl Output {
             println!("{json}");
         } else {
             println!("{}", results.table);
+        }
+        if let Some(page) = &self.page {
+            page::write(page, results, &json)?;
         }
         let Some(directory) = &self.save else { return Ok(()) };
         fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
@@ -89,6 +99,11 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         text += &line(row.iter().map(String::as_str).collect());
     }
     text
+}
+
+/// A paragraph a target that gets no figure, by name and reason.
+pub(crate) fn refusals<'a, N: std::fmt::Display>(refused: impl Iterator<Item = (N, &'a str)>) -> String {
+    refused.map(|(name, why)| format!("No figure: {name}: {why}.\n\n")).collect()
 }
 
 /// A number with commas between thousands.

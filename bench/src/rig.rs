@@ -121,6 +121,11 @@ impl Rig {
         })
     }
 
+    /// The CPU on which everything runs that is measured.
+    pub(crate) fn cpu(&self) -> usize {
+        self.meter.cpu()
+    }
+
     /// How time is taken.
     pub(crate) fn clock(&self) -> Clock {
         self.clock

@@ -14,7 +14,7 @@ use crate::meter::Meter;
 use crate::plnat::SERVICE;
 use crate::report::machine::Conditions;
 use crate::report::picture::{Picture, Series};
-use crate::report::{Output, Results, count, progress, table};
+use crate::report::{Goal, Output, Results, count, progress, table};
 use crate::rig::{Peers, Rig};
 use crate::settings::Settings;
 use crate::target::{Standing, Target};
@@ -100,7 +100,13 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
     }
     let report = Report { benchmark: "sessions", conditions, fillings };
     let pictures = vec![("sessions.svg".to_owned(), picture(&report).svg())];
-    output.give(&Results { verb: "sessions", report: &report, table: text(&report), pictures })?;
+    output.give(&Results {
+        verb: "sessions",
+        report: &report,
+        table: text(&report),
+        pictures,
+        goals: goals(&report),
+    })?;
     for figure in report.fillings.iter().flat_map(|it| &it.targets).filter(|it| it.target == Target::Plnat) {
         let lost: u64 = figure.steps.iter().map(|step| step.lost).sum();
         ensure!(lost == 0, "plnat lost {lost} first packets");
@@ -162,7 +168,8 @@ fn fill(
 /// Whether all sessions that were opened are there, each with a translation of its own; and, where no port is left, whether the
 /// next one is refused by name.
 fn prove(rig: &mut Rig, standing: &mut Standing, traffic: Traffic, sessions: u32) -> Result<&'static str> {
-    let (lane, work) = (&standing.lane, standing.target.work());
+    let lane = &standing.lane;
+    let work = standing.target.work(lane);
     if sessions.is_power_of_two() {
         let order = Order { bits: sessions.ilog2(), salt: 1 };
         rig.verify(lane, &work, traffic, order)?;
@@ -181,6 +188,36 @@ fn prove(rig: &mut Rig, standing: &mut Standing, traffic: Traffic, sessions: u32
         sent.back
     );
     Ok("no port left, the next refused by name")
+}
+
+/// What plnat has to reach.
+fn goals(report: &Report) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for (protocol, must, aim) in [("UDP", 4.0, 5.0), ("TCP", 3.5, 4.5)] {
+        let figure = |backends: u32| {
+            let mut fillings = report.fillings.iter();
+            let found = fillings.find(|it| it.protocol == protocol && it.backends == backends)?;
+            found.targets.iter().find(|it| it.target == Target::Plnat)
+        };
+        let rate = figure(BACKENDS).and_then(|it| it.of_nftables).map(|it| it.median);
+        goals.push(Goal::at_least(format!("{protocol}: rate, in that of nftables"), must, aim, "×", rate));
+        // Of the last tenth of the ports, and of a tenth in the middle, where everything is warm.
+        let growth = figure(1).and_then(|it| {
+            let half = it.steps.get(it.steps.len() / 2)?.nanoseconds;
+            Some(it.steps.last()?.nanoseconds / half)
+        });
+        let work = format!("{protocol}: cost when ports run out, in that at half of them");
+        goals.push(Goal::at_most(work, 1.1, 1.05, "×", growth));
+        let lost = figure(1).map(|it| it.steps.iter().map(|step| step.lost).sum::<u64>() as f64);
+        goals.push(Goal::at_most(
+            format!("{protocol}: refused before all ports are used"),
+            0.0,
+            0.0,
+            "",
+            lost,
+        ));
+    }
+    goals
 }
 
 fn text(report: &Report) -> String {

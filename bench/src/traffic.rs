@@ -7,7 +7,7 @@ use plnat_common::net::MacPair;
 use plnat_tests::frame::flag::{ACK, SYN};
 use plnat_tests::frame::{Frame, Upper};
 
-use crate::topology::{ENDPOINT, Lane, PORT};
+use crate::topology::{Lane, PORT};
 
 /// A transport protocol, as a benchmark uses it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,10 +69,10 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// Of a packet from a session's client.
-    pub(crate) fn sent(session: u32) -> Self {
+    /// Of a packet from a session's client to an endpoint.
+    pub(crate) fn sent(session: u32, endpoint: Ipv4Addr) -> Self {
         let (address, port) = client(session);
-        Self { source: (address.into(), port.number()), destination: (ENDPOINT, PORT) }
+        Self { source: (address.into(), port.number()), destination: (endpoint, PORT) }
     }
 
     /// Of an answer.
@@ -84,11 +84,13 @@ impl Ends {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::ENDPOINT;
 
     #[test]
     fn every_frame_has_64_bytes_and_its_sessions_number_at_its_place() {
         for traffic in [Traffic::Udp, Traffic::Syn, Traffic::Ack] {
-            let frame = traffic.frame(MacPair::default(), 0x0a0b_0c0d, Ends::sent(7), false).bytes();
+            let frame =
+                traffic.frame(MacPair::default(), 0x0a0b_0c0d, Ends::sent(7, ENDPOINT), false).bytes();
             assert_eq!(frame.len(), FRAME);
             let at = plnat_common::bench::SESSION;
             assert_eq!(frame[at..at + 4], 0x0a0b_0c0d_u32.to_ne_bytes());

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use plnat_common::bench::{FRAME, IP_CHECKSUM, Seen, TCP_CHECKSUM, UDP_CHECKSUM};
 use plnat_tests::frame::verify;
 
-use crate::topology::{BACKEND_PORT, BACKENDS, Lane, PORT, backend};
+use crate::topology::{BACKEND_PORT, BACKENDS, Lane, PORT};
 use crate::traffic::{Ends, Traffic};
 
 /// What a target does with packets.
@@ -21,6 +21,8 @@ pub(crate) enum Work {
     Forward,
     /// Everything, with these NAT addresses.
     Translate(Vec<Ipv4Addr>),
+    /// Connections end at the gateway, which makes others of its own.
+    Proxy,
 }
 
 /// Backend, NAT address and NAT port of a session.
@@ -42,7 +44,7 @@ pub(crate) fn round(
     for (session, (there, back)) in at_backend.iter().zip(at_client).enumerate() {
         let session = session as u32;
         let mapping = one(lane, work, traffic, session, there, back)
-            .with_context(|| format!("session {session}: {:?}", Ends::sent(session)))?;
+            .with_context(|| format!("session {session}: {:?}", Ends::sent(session, lane.endpoint())))?;
         if matches!(work, Work::Translate(_))
             && let Some(other) = owners.insert(mapping, session)
         {
@@ -64,7 +66,7 @@ fn one(
     ensure!(there.count > 0, "lost on its way to a backend");
     ensure!(back.count > 0, "lost on its way back");
     ensure!((there.count, back.count) == (1, 1), "came {} and {} times", there.count, back.count);
-    let sent = Ends::sent(session);
+    let sent = Ends::sent(session, lane.endpoint());
     let (number, near, far) = match work {
         Work::None => (0, lane.client_end(), lane.gateway_end()),
         _ => {
@@ -79,7 +81,7 @@ fn one(
     let ends = match work {
         Work::Translate(addresses) => {
             ensure!(addresses.contains(&nat.0), "came from {}, which is no NAT address", nat.0);
-            Ends { source: nat, destination: (backend(number), BACKEND_PORT) }
+            Ends { source: nat, destination: (lane.backend(number), BACKEND_PORT) }
         }
         _ => sent,
     };

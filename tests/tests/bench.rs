@@ -90,6 +90,65 @@ fn every_target_does_its_work_before_its_packets_are_measured() {
 }
 
 #[test]
+fn two_cpus_are_compared_with_one() {
+    let report = report(&["cpus"]);
+    let targets = report["levels"][0]["targets"].as_array().unwrap();
+    let names: Vec<_> = targets.iter().map(|it| &it["target"]).collect();
+    assert_eq!(names, ["wire", "plnat", "nftables"]);
+    assert!(targets.iter().all(|it| number(&it["growth"]["median"]) > 0.0), "{report}");
+}
+
+#[test]
+fn connections_and_round_trips_are_verified_and_measured() {
+    let report = report(&["connections", "--only", "plnat,nftables"]);
+    let targets = report["targets"].as_array().unwrap();
+    assert_eq!(targets.len(), 3);
+    for target in targets {
+        assert_eq!(target["refused"], Value::Null, "{target}");
+        assert!(number(&target["microseconds"]["best"]) > 0.0, "{target}");
+    }
+    let trips = report["round_trips"].as_array().unwrap();
+    assert_eq!(trips.len(), 6);
+    for trip in trips {
+        assert_eq!(trip["refused"], Value::Null, "{trip}");
+        assert!(number(&trip["under_load"]["p99"]["median"]) >= number(&trip["under_load"]["p50"]["median"]));
+    }
+}
+
+#[test]
+fn bulk_is_measured_and_what_breaks_says_why() {
+    let report = report(&["bulk", "--only", "plnat,nftables"]);
+    let levels = report["levels"].as_array().unwrap();
+    for target in levels.iter().flat_map(|level| level["targets"].as_array().unwrap()) {
+        let figure = target["nanoseconds"].is_object();
+        assert!(figure != target["refused"].is_string(), "{target}");
+        assert!(figure || target["target"] == "plnat", "{target}");
+    }
+    assert_eq!(levels[1]["offloads"], "off");
+    assert!(levels[1]["targets"].as_array().unwrap().iter().all(|it| it["refused"].is_null()), "{report}");
+}
+
+#[test]
+fn a_page_keeps_what_is_written_by_hand() {
+    let _turn = turn();
+    let directory = std::env::temp_dir().join(format!("plnat-page-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let page = directory.join("page.md");
+    let marks = |part: &str| format!("<!-- measured: {part} -->\n<!-- end of {part} -->\n");
+    std::fs::write(&page, format!("before\n{}between\n{}after\n", marks("goals"), marks("program"))).unwrap();
+    let output = bench(&["program", "--quick", "--page", page.to_str().unwrap()]);
+    let text = std::fs::read_to_string(&page).unwrap();
+    let drawn = directory.join("page/program.svg").exists();
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        text.starts_with("before\n") && text.ends_with("after\n") && text.contains("\nbetween\n"),
+        "{text}"
+    );
+    assert!(text.contains("| program ") && text.contains("](page/program.svg)") && drawn, "{text}");
+}
+
+#[test]
 fn every_packet_opens_a_session_of_its_own() {
     let report = report(&["sessions"]);
     let fillings = report["fillings"].as_array().unwrap();

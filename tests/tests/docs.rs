@@ -208,6 +208,7 @@ fn links_between_documents_lead_somewhere() {
         "docs/configuration.md",
         "docs/dns.md",
         "docs/operations.md",
+        "docs/performance.md",
         "docs/security.md",
     ] {
         let text = document(name);

@@ -25,7 +25,7 @@ pub(crate) struct Options {
 /// Runs the verb; ends as the benchmark does.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let tools = setup::ensure(&workspace, Purpose::Test)?;
+    let tools = setup::ensure(&workspace, Purpose::Bench)?;
     let object = build::object(&workspace, &tools)?;
     let compared = build::bench_object(&workspace);
     let mut cargo = workspace.cargo();

@@ -111,7 +111,7 @@ fn network(lane: &Lane) -> Message {
         up: true,
     };
     let mut interfaces = vec![interface("consumer".into(), lane.gateway_end())];
-    interfaces.extend((0..BACKENDS).map(|at| interface(provider(at), lane.provider_end(at))));
+    interfaces.extend((0..BACKENDS).map(|at| interface(lane.provider(at), lane.provider_end(at))));
     let hop = |at: u32| NextHop {
         network: 1,
         backend: backend(at),
@@ -191,7 +191,7 @@ network = "consumer"
         nat = nat(9),
     );
     for at in 0..BACKENDS {
-        let _ = write!(text, "\n[[link]]\ninterface = \"{}\"\nnetwork = \"provider\"\n", provider(at));
+        let _ = write!(text, "\n[[link]]\ninterface = \"{}\"\nnetwork = \"provider\"\n", provider(0, at));
     }
     for number in 0..endpoints {
         let _ = write!(

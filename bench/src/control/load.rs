@@ -71,7 +71,7 @@ pub(super) fn measure(rig: &mut Rig, endpoints: u32) -> Result<Figures> {
 }
 
 fn large(services: u32) -> Intent {
-    let mut intent = Intent { links: plnat::links(), ..Intent::default() };
+    let mut intent = Intent { links: plnat::links(0), ..Intent::default() };
     let members: Vec<u32> = (0..BACKENDS).collect();
     for number in 0..services {
         let key = format!("service-{number}");

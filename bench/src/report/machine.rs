@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde::Serialize;
 
@@ -71,7 +72,13 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
+/// As it was when it was first asked for: what is written meanwhile may lie in the checkout.
 fn commit() -> String {
+    static COMMIT: LazyLock<String> = LazyLock::new(describe);
+    COMMIT.clone()
+}
+
+fn describe() -> String {
     let git = Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
     match git {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),

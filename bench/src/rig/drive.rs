@@ -11,7 +11,7 @@ use plnat_common::bench::{FRAME, Order, Seen, Template, Ticket, Work, tally};
 use super::{Callee, Peers, Rig};
 use crate::meter::{Clock, Taken};
 use crate::namespace::Namespace;
-use crate::topology::{ENDPOINT, End, Lane};
+use crate::topology::{End, Lane};
 use crate::traffic::Traffic;
 use crate::verify::{self, Mapping};
 
@@ -66,6 +66,22 @@ impl Rig {
         Ok(sent)
     }
 
+    /// Sends packets as [`Self::send`] does, counts none and takes no time; how many.
+    pub(crate) fn flood(
+        &mut self,
+        lane: &Lane,
+        template: &Template,
+        order: Order,
+        from: u64,
+        packets: u32,
+        peers: Peers,
+    ) -> Result<u64> {
+        self.let_peers(peers)?;
+        self.work(template, order, from, lane.client_end().index)?;
+        self.run(lane, packets, Duration::ZERO)?;
+        Ok(packets.into())
+    }
+
     /// Sends one packet of each of the sessions `0..1 << order.bits` and holds what arrives against what must.
     pub(crate) fn verify(
         &mut self,
@@ -80,7 +96,7 @@ impl Rig {
         self.at_backend.slice_mut()[..sessions].fill(Seen::default());
         self.at_client.slice_mut()[..sessions].fill(Seen::default());
         let strange = self.tally(tally::STRANGE)?;
-        self.work(&traffic.template(lane, ENDPOINT), order, 0, lane.client_end().index)?;
+        self.work(&traffic.template(lane, lane.endpoint()), order, 0, lane.client_end().index)?;
         let mut left = count;
         while left > 0 {
             let chunk = CHUNK.min(left);
@@ -97,7 +113,7 @@ impl Rig {
     pub(crate) fn calibrate(&mut self, lane: &Lane) -> Result<()> {
         const CHUNKS: u32 = 8;
         let order = Order { bits: 0, salt: 0 };
-        self.work(&Traffic::Udp.template(lane, ENDPOINT), order, 0, lane.client_end().index)?;
+        self.work(&Traffic::Udp.template(lane, lane.endpoint()), order, 0, lane.client_end().index)?;
         let mut shares = Vec::new();
         for _ in 0..CHUNKS {
             let (_, taken) = self.run(lane, CHUNK, SILENCE)?;

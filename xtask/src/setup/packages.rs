@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::{Purpose, announce};
 use crate::{command, signals};
 
-/// A program that somebody runs, and the package that brings it.
+/// A program that somebody runs, or a file that one loads, by its path; and the package that brings it.
 struct Program {
     name: &'static str,
     package: &'static str,
@@ -20,7 +20,7 @@ struct Program {
     service: Option<&'static str>,
 }
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 9] = [
     Program::new("ip", "iproute2", Purpose::Demo, "makes network namespaces and veth pairs"),
     Program::new("ethtool", "ethtool", Purpose::Demo, "sets the offloads of veth pairs as XDP needs them"),
     Program::new("ping", "iputils-ping", Purpose::Demo, "asks endpoints for an echo"),
@@ -41,6 +41,21 @@ const PROGRAMS: [Program; 7] = [
         "shows in the wire tests what reaches the host's own stack",
     ),
     Program::new("dig", "bind9-dnsutils", Purpose::Test, "asks the DNS server in the wire tests"),
+    Program {
+        service: Some("haproxy"),
+        ..Program::new(
+            "haproxy",
+            "haproxy",
+            Purpose::Bench,
+            "is a proxy that benchmarks compare with, in namespaces only",
+        )
+    },
+    Program::new(
+        "/usr/lib/nginx/modules/ngx_stream_module.so",
+        "libnginx-mod-stream",
+        Purpose::Bench,
+        "makes nginx a proxy for TCP, which benchmarks compare with",
+    ),
 ];
 
 impl Program {
@@ -51,7 +66,7 @@ impl Program {
 
 /// Installs the packages of programs that the purpose needs and that are not there.
 pub(super) fn ensure(purpose: Purpose) -> Result<()> {
-    let missing = missing(purpose, |program| command::which(program).is_some());
+    let missing = missing(purpose, there);
     if missing.is_empty() {
         return Ok(());
     }
@@ -62,7 +77,7 @@ pub(super) fn ensure(purpose: Purpose) -> Result<()> {
     for service in missing.iter().filter_map(|program| program.service) {
         disable(service);
     }
-    match missing.iter().find(|program| command::which(program.name).is_none()) {
+    match missing.iter().find(|program| !there(program.name)) {
         Some(program) => bail!("{} is installed, but there is no {}", program.package, program.name),
         None => Ok(()),
     }
@@ -91,6 +106,14 @@ fn apt(words: &[&str]) -> Result<()> {
     let mut apt = command::scrubbed("apt-get");
     apt.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "DPkg::Lock::Timeout=300"]).args(words);
     command::run(apt.stdin(Stdio::null()))
+}
+
+fn there(program: &str) -> bool {
+    if program.starts_with('/') {
+        fs::exists(program).unwrap_or(false)
+    } else {
+        command::which(program).is_some()
+    }
 }
 
 fn missing(purpose: Purpose, there: impl Fn(&str) -> bool) -> Vec<&'static Program> {
@@ -169,6 +192,8 @@ mod tests {
         assert!(demo.contains(&"nginx-light") && !demo.contains(&"nftables"));
         assert!(demo.iter().all(|package| test.contains(package)));
         assert_eq!(packages(Purpose::Ci, &[]), test);
+        let more: Vec<_> = packages(Purpose::Bench, &[]).into_iter().skip(test.len()).collect();
+        assert_eq!(more, ["haproxy", "libnginx-mod-stream"]);
     }
 
     #[test]

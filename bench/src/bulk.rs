@@ -1,0 +1,246 @@
+//! `bench bulk`: what a KiB costs that TCP streams carry, with both ends, with offloads as a new veth pair has them and without.
+
+mod stream;
+
+use std::fs;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use self::stream::{STREAMS, Sinks, carry};
+use crate::connections::calibrate;
+use crate::figures::Spread;
+use crate::meter::Meter;
+use crate::proxy::Proxy;
+use crate::report::machine::Conditions;
+use crate::report::{Goal, Output, Results, progress, refusals, table};
+use crate::rig::Rig;
+use crate::settings::Settings;
+use crate::target::{self, Missing, Standing, Target};
+use crate::topology::{Lane, Offloads};
+
+/// Bytes of each stream in each direction in a repetition.
+const BYTES: u64 = 32 << 20;
+const QUICK_BYTES: u64 = 4 << 20;
+/// Bytes that are held against what was sent before time is taken.
+const VERIFIED: u64 = 1 << 20;
+const REPETITIONS: u32 = 15;
+const QUICK_REPETITIONS: u32 = 3;
+/// Room in session tables.
+const ROOM: u32 = 1 << 12;
+
+/// All figures.
+#[derive(Serialize)]
+struct Report {
+    benchmark: &'static str,
+    conditions: Conditions,
+    streams: u32,
+    bytes_a_stream: u64,
+    repetitions: u32,
+    missing: Vec<Missing>,
+    levels: Vec<Level>,
+}
+
+/// Figures with one kind of offloads.
+#[derive(Serialize)]
+struct Level {
+    offloads: Offloads,
+    targets: Vec<Figure>,
+}
+
+/// Figures of one target.
+#[derive(Serialize)]
+struct Figure {
+    target: Target,
+    /// Why there is no figure.
+    refused: Option<String>,
+    /// CPU nanoseconds a KiB, half of them to the backend and half to the client.
+    nanoseconds: Option<Spread>,
+    /// Share of nftables' cost.
+    of_nftables: Option<Spread>,
+    /// Share of HAProxy's cost.
+    of_haproxy: Option<Spread>,
+}
+
+/// A target while it is measured.
+struct Contender {
+    standing: Standing,
+    _sinks: Sinks,
+    refused: Option<String>,
+    costs: Vec<f64>,
+}
+
+/// Measures and gives the results.
+pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) -> Result<()> {
+    let (bytes, repetitions) = if quick { (QUICK_BYTES, QUICK_REPETITIONS) } else { (BYTES, REPETITIONS) };
+    let _settings = Settings::change(2 * ROOM)?;
+    let mut rig = Rig::new(1, meter.clone())?;
+    let mut missing = Vec::new();
+    let mut targets = target::hosted(&mut missing)?;
+    targets.retain(|target| *target == Target::Wire || only.is_empty() || only.contains(target));
+    calibrate(&mut rig, targets.len() as u32)?;
+    let conditions = Conditions::now(rig.clock(), quick);
+    let mut levels = Vec::new();
+    for offloads in [Offloads::Fresh, Offloads::Off] {
+        levels.push(Level {
+            offloads,
+            targets: level(&mut rig, meter, &targets, offloads, (bytes, repetitions))?,
+        });
+    }
+    let report = Report {
+        benchmark: "bulk",
+        conditions,
+        streams: STREAMS,
+        bytes_a_stream: bytes,
+        repetitions,
+        missing,
+        levels,
+    };
+    output.give(&Results {
+        verb: "bulk",
+        report: &report,
+        table: text(&report),
+        pictures: Vec::new(),
+        goals: goals(&report),
+    })
+}
+
+fn level(
+    rig: &mut Rig,
+    meter: &Meter,
+    targets: &[Target],
+    offloads: Offloads,
+    (bytes, repetitions): (u64, u32),
+) -> Result<Vec<Figure>> {
+    let mut contenders = Vec::new();
+    for (number, &target) in targets.iter().enumerate() {
+        progress(&format!("{}: setting up and verifying {}", offloads.name(), target.name()));
+        let standing = Standing::hosted(rig, target, number as u32, ROOM, offloads)?;
+        let sinks = Sinks::start(&standing.lane, target, meter)?;
+        let mut contender = Contender { standing, _sinks: sinks, refused: None, costs: Vec::new() };
+        contender.try_to(rig, meter, VERIFIED, true);
+        contenders.push(contender);
+    }
+    for repetition in 0..repetitions {
+        progress(&format!("{}: repetition {} of {repetitions}", offloads.name(), repetition + 1));
+        let first = repetition as usize % contenders.len();
+        contenders.rotate_left(first);
+        for contender in contenders.iter_mut().filter(|it| it.refused.is_none()) {
+            contender.try_to(rig, meter, bytes, false);
+        }
+        contenders.rotate_right(first);
+    }
+    Ok(figures(&contenders))
+}
+
+impl Contender {
+    /// Carries so much, and takes the time unless what arrives is verified.
+    fn try_to(&mut self, rig: &Rig, meter: &Meter, bytes: u64, verify: bool) {
+        let lane = &self.standing.lane;
+        let (clock, others) =
+            (rig.clock(), self.standing.proxy.iter().map(Proxy::process).collect::<Vec<_>>());
+        let done = lane.client.enter(|| {
+            meter.bind()?;
+            let before = meter.all(clock, &others)?;
+            carry(lane, bytes, verify)?;
+            Ok(meter.all(clock, &others)? - before)
+        });
+        match done {
+            Ok(_) if verify => {}
+            Ok(spent) => {
+                let kibibytes = 2 * u64::from(STREAMS) * bytes / 1024;
+                self.costs.push(spent.as_nanos() as f64 / kibibytes as f64);
+            }
+            Err(error) => {
+                let mut why = format!("{error:#}");
+                let wrong = wrong_checksums(lane);
+                if wrong > 0 {
+                    why += &format!(
+                        "; hosts threw {wrong} segments away for a wrong checksum, which the sender had left to the device and XDP cannot see"
+                    );
+                }
+                progress(&format!("{} gets no figure: {why}", self.standing.target.name()));
+                self.refused = Some(why);
+            }
+        }
+    }
+}
+
+/// TCP segments that the hosts of a lane refused.
+fn wrong_checksums(lane: &Lane) -> u64 {
+    let count = || {
+        let text = fs::read_to_string("/proc/thread-self/net/snmp")?;
+        let mut lines = text.lines().filter(|line| line.starts_with("Tcp:"));
+        let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        let found = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "InCsumErrors");
+        Ok(found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0))
+    };
+    lane.backends.iter().chain([&lane.client]).map(|place| place.enter(count).unwrap_or(0)).sum()
+}
+
+fn figures(contenders: &[Contender]) -> Vec<Figure> {
+    let costs = |target: Target| {
+        let found = contenders.iter().find(|it| it.standing.target == target && it.refused.is_none());
+        found.map_or(&[][..], |it| &it.costs)
+    };
+    let one = |contender: &Contender| {
+        let target = contender.standing.target;
+        let own = costs(target);
+        Figure {
+            target,
+            refused: contender.refused.clone(),
+            nanoseconds: Spread::of(own),
+            of_nftables: Spread::of_pairs(own, costs(Target::Nftables), |own, other| own / other),
+            of_haproxy: Spread::of_pairs(own, costs(Target::Haproxy), |own, other| own / other),
+        }
+    };
+    contenders.iter().map(one).collect()
+}
+
+/// What plnat has to reach.
+fn goals(report: &Report) -> Vec<Goal> {
+    let level = report.levels.iter().find(|it| it.offloads == Offloads::Fresh);
+    let plnat = level.and_then(|it| it.targets.iter().find(|it| it.target == Target::Plnat));
+    let goal = Goal::at_most(
+        "offloads as a new pair has them: cost, in that of nftables".into(),
+        1.0,
+        0.9,
+        "×",
+        plnat.and_then(|it| it.of_nftables).map(|it| it.median),
+    );
+    vec![goal.unless(plnat.is_some_and(|it| it.refused.is_some()))]
+}
+
+fn text(report: &Report) -> String {
+    let mut text = format!(
+        "### bulk: CPU nanoseconds a KiB that TCP carries, with both ends\n\n{}. {} paired repetitions of {} streams of {} MiB, to the backends and back to the client.\n\n",
+        report.conditions.line(),
+        report.repetitions,
+        report.streams,
+        report.bytes_a_stream >> 20
+    );
+    for level in &report.levels {
+        let number = |it: Option<f64>| it.map_or("–".to_owned(), |it| format!("{it:.0}"));
+        let ratio = |it: Option<Spread>| it.map_or("–".to_owned(), |it| format!("{:.2} ×", it.median));
+        let row = |it: &Figure| {
+            vec![
+                it.target.name().to_owned(),
+                number(it.nanoseconds.map(|it| it.best)),
+                number(it.nanoseconds.map(|it| it.median)),
+                it.nanoseconds.map_or("–".into(), |it| format!("{:.0} to {:.0}", it.low, it.high)),
+                ratio(it.of_nftables),
+                ratio(it.of_haproxy),
+            ]
+        };
+        let rows: Vec<Vec<String>> =
+            level.targets.iter().filter(|it| it.refused.is_none()).map(row).collect();
+        let head = ["target", "best", "median", "tenth to nine", "of nftables", "of HAProxy"];
+        text += &format!("Offloads {}\n\n{}\n", level.offloads.name(), table(&head, &rows));
+        let refused = level.targets.iter().filter_map(|it| Some((it.target.name(), it.refused.as_deref()?)));
+        text += &refusals(refused);
+    }
+    for it in &report.missing {
+        text += &format!("Not compared: {}: {}.\n", it.name, it.why);
+    }
+    text
+}
