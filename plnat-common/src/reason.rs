@@ -80,6 +80,8 @@ reasons! {
     Forward ErrorToClient = 31, "error_to_client", "ICMP error about a client's packet translated and sent to the client.";
     Drop TooBig = 32, "too_big", "Longer than the MTU of its way out.";
     Answer ErrorSent = 33, "error_sent", "ICMP error sent about a dropped packet, which is counted by its own reason too.";
+    Drop SourceOutside = 34, "source_outside", "The source is none that the link's clients may have.";
+    Answer ResetSent = 35, "reset_sent", "TCP RST sent to an end of a session that was ended.";
 }
 
 /// Columns of a counter row: bytes first, then packets by reason, so that what every forwarded packet writes lies in one

@@ -4,6 +4,7 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use plnat_common::record::MAX_NAT_ADDRESSES;
 
 /// All that the gateway has to do.
@@ -26,6 +27,8 @@ pub struct Link {
     pub interface: String,
     /// Durable network id, 1 or more.
     pub network: u32,
+    /// Addresses that its clients may have.
+    pub sources: Vec<Ipv4Net>,
 }
 
 /// A private link service.
@@ -56,6 +59,8 @@ pub struct Rule {
     pub distribution: Distribution,
     /// Idle timeout in minutes, 1 to 127.
     pub idle_minutes: u8,
+    /// Whether both ends of a TCP session hear of its end by a RST.
+    pub tcp_reset: bool,
     /// Backends of the pool, healthy or not.
     pub members: Vec<Member>,
 }

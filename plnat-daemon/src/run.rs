@@ -15,6 +15,7 @@ mod start;
 mod sweep;
 mod tasks;
 mod usage;
+mod webhooks;
 
 pub use gateway::{Gateway, Parts, ReloadError};
 pub use ground::Grounds;

@@ -9,7 +9,7 @@ use crate::address::{self, Target};
 use crate::packet::Packet;
 use crate::rewrite::{self, Translation};
 use crate::session::{self, Found, Known};
-use crate::{Trip, backend, echo, endpoint, icmp_error, link, open, tcp};
+use crate::{Trip, backend, echo, endpoint, icmp_error, link, mss, open, reset, source, tcp};
 
 /// The exit of a sound packet: `Ok` for one that is sent on.
 #[inline(always)]
@@ -64,9 +64,8 @@ fn known(
     let forward = !key.scope.is_provider();
     let (macs, egress) = way(&line, forward)?;
     fits(packet, egress, trip)?;
-    if packet.protocol == TCP && (packet.tcp_flags() & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED)
-    {
-        tcp::observe(found.index, packet.tcp_flags(), forward)?;
+    if packet.protocol == TCP {
+        segment(ctx, packet, &line, found.index, egress, forward)?;
     }
     session::touch(found.line);
     if forward {
@@ -77,6 +76,29 @@ fn known(
     rewrite::apply(packet, &Translation { source, destination, ports, macs });
     trip.egress = egress;
     Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
+}
+
+/// What a TCP packet of a session changes beside its translation.
+#[inline(always)]
+fn segment(
+    ctx: &XdpContext,
+    packet: &Packet,
+    line: &Known,
+    index: u32,
+    egress: u32,
+    forward: bool,
+) -> Result<(), Reason> {
+    let flags = packet.tcp_flags();
+    if flags & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED {
+        tcp::observe(index, flags, forward)?;
+        if flags & tcp::SYN != 0 {
+            mss::clamp(ctx, ctx.ingress_ifindex() as u32, egress);
+        }
+    }
+    if reset::is_due(line.idle_minutes) {
+        reset::note(index, packet);
+    }
+    Ok(())
 }
 
 /// Every link carries packets of this length (RFC 8200 section 5 asks it of links for IPv6); longer ones are held against the
@@ -133,6 +155,7 @@ fn unknown(
     if spoofed(interface, packet) {
         return Err(Reason::Spoofed);
     }
+    source::admit(interface, packet.source)?;
     trip.answerable = true;
     admit(slot, endpoint, packet, trip)?;
     if packet.ttl() <= 1 {
@@ -144,6 +167,9 @@ fn unknown(
     let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress_ifindex() as u32)?;
     fits(packet, opened.egress, trip)?;
     trip.answerable = false;
+    if packet.protocol == TCP {
+        mss::clamp(ctx, ctx.ingress_ifindex() as u32, opened.egress);
+    }
     rewrite::apply(packet, &opened.translation);
     trip.egress = opened.egress;
     Ok(Reason::ToBackend)
@@ -166,6 +192,7 @@ fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Tri
             if spoofed(interface, packet) {
                 return Err(Reason::Spoofed);
             }
+            source::admit(interface, packet.source)?;
             trip.answerable = true;
             admit(slot, endpoint, packet, trip)?;
             Err(echo::reply(packet))

@@ -79,12 +79,14 @@ pub struct Rule {
     pub backend_port: u16,
     /// `Default`, `SourceIP` or `SourceIPProtocol`.
     pub distribution: &'static str,
+    /// Whether both ends hear of a session's end.
+    pub tcp_reset: bool,
 }
 
 impl Rule {
     /// A rule that spreads by addresses and ports.
     pub const fn new(protocol: &'static str, frontend_port: u16, backend_port: u16) -> Self {
-        Self { protocol, frontend_port, backend_port, distribution: "Default" }
+        Self { protocol, frontend_port, backend_port, distribution: "Default", tcp_reset: false }
     }
 }
 
@@ -97,6 +99,8 @@ pub struct Consumer {
     pub service: String,
     /// Whether the request is one that somebody else decides.
     pub manual: bool,
+    /// Addresses that clients may have; none: those of the network.
+    pub sources: Vec<String>,
 }
 
 /// The port of the web servers, at the endpoint and at the backends.
@@ -157,7 +161,7 @@ impl Backend {
 impl Consumer {
     /// A consumer whose endpoint is for `provider/service`.
     pub fn new(name: &str, service: &str) -> Self {
-        Self { name: name.into(), service: service.into(), manual: false }
+        Self { name: name.into(), service: service.into(), manual: false, sources: vec![] }
     }
 }
 
@@ -227,7 +231,7 @@ name = "{name}"
                 "[[load_balancer.probe]]\nname = \"{name}\"\nprotocol = \"Http\"\nport = {HTTP}\nrequest_path = \"/health\"\ninterval_in_seconds = 5\nprobe_threshold = 1"
             )?;
         }
-        for Rule { protocol, frontend_port, backend_port, distribution } in &self.rules {
+        for Rule { protocol, frontend_port, backend_port, distribution, tcp_reset } in &self.rules {
             write!(
                 f,
                 r#"[[load_balancer.rule]]
@@ -238,6 +242,7 @@ protocol = "{protocol}"
 frontend_port = {frontend_port}
 backend_port = {backend_port}
 load_distribution = "{distribution}"
+enable_tcp_reset = {tcp_reset}
 "#
             )?;
             if self.probe {
@@ -271,7 +276,7 @@ auto_approval = {audience}
 
 impl Display for Consumer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { name, service, manual } = self;
+        let Self { name, service, manual, sources } = self;
         write!(
             f,
             r#"
@@ -285,6 +290,7 @@ address_prefix = "10.0.1.0/24"
 [[link]]
 interface = "{name}0"
 network = "{name}"
+sources = {sources:?}
 [[private_endpoint]]
 name = "{name}"
 subscription = "{name}"

@@ -10,6 +10,8 @@ mod crash;
 mod decisions;
 #[path = "wire/life.rs"]
 mod life;
+#[path = "wire/manners.rs"]
+mod manners;
 #[path = "wire/nat.rs"]
 mod nat;
 #[path = "wire/overlap.rs"]
@@ -24,3 +26,5 @@ mod shapes;
 mod truth;
 #[path = "wire/weather.rs"]
 mod weather;
+#[path = "wire/webhook.rs"]
+mod webhook;

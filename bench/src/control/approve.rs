@@ -93,6 +93,7 @@ fn start(lane: &Lane, endpoints: u8) -> Result<Gateway<BpfPlane>> {
         probes: watch::channel(Arc::default()).0,
         networks: watch::channel(Vec::new()).0,
         access: watch::channel(Arc::new(KeyKeeper::nobody())).0,
+        webhooks: watch::channel(Vec::new()).0,
     })?;
     gateway.take_quietly(network(lane));
     gateway.reload()?;

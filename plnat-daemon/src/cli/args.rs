@@ -103,6 +103,9 @@ pub(super) enum Command {
     ///
     /// The whole new configuration is taken over, or none of it. Sessions of what did not change are untouched.
     Reload,
+    /// Show the receivers of events and what they did not take
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Make tokens for callers of the resource API
     #[command(subcommand)]
     Token(TokenCommand),
@@ -117,6 +120,14 @@ pub(super) enum Command {
         /// The directory; made if it is not there
         directory: PathBuf,
     },
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum WebhookCommand {
+    /// List all: how far each is, and how many events were given up
+    List,
+    /// Show the events that were given up, oldest first
+    DeadLetters,
 }
 
 #[derive(Subcommand, Debug)]

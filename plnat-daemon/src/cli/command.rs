@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::args::{
     Cli, Command, ConnectionCommand, CounterArgs, Decide, EndpointCommand, EventArgs, Output, Remove,
-    ServiceCommand, SessionArgs, TokenCommand, WaitCommand, Which, WhoisArgs,
+    ServiceCommand, SessionArgs, TokenCommand, WaitCommand, WebhookCommand, Which, WhoisArgs,
 };
 use super::arm::Arm;
 use super::client::{Answer, Client, escape, refusal};
@@ -77,6 +77,10 @@ impl Asking<'_> {
             Command::Whois(args) => self.whois(args).await,
             Command::Counters(args) => self.counters(args).await,
             Command::Events(args) => self.events(args).await,
+            Command::Webhook(WebhookCommand::List) => self.get("/v1/webhooks", &[], view::webhooks).await,
+            Command::Webhook(WebhookCommand::DeadLetters) => {
+                self.get("/v1/webhooks", &[], view::dead_letters).await
+            }
             Command::Reload => {
                 let answer = self.client().await?.post("/v1/reload", &json!({})).await?;
                 self.show(answer, view::reload).await

@@ -5,6 +5,7 @@ mod remote;
 mod resources;
 mod status;
 mod traffic;
+mod webhooks;
 
 pub(super) use events::{EventStream, events};
 pub(super) use remote::{
@@ -14,6 +15,7 @@ pub(super) use remote::{
 pub(super) use resources::{connection, connections, decided, endpoint, endpoints, service, services};
 pub(super) use status::{reload, status};
 pub(super) use traffic::{counters, nat, session_grid, session_row, whois};
+pub(super) use webhooks::{dead_letters, webhooks};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

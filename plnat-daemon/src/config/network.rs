@@ -52,6 +52,7 @@ fn read_subnet(section: &Section<'_>) -> Option<SubnetSpec> {
 pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec> {
     let interface = section.required("interface", "\"eth0\"", text);
     let network = section.required("network", "\"contoso\"", text);
+    let sources = section.list("sources", "[\"10.0.0.0/16\"]", prefix);
     let network = network?;
     let (network, may_wait) = match names.resolve_free(Kind::VirtualNetwork, &network) {
         Ok(id) => (Some(id), false),
@@ -59,7 +60,7 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
             // Written in full it may be one that is made through the API.
             let full = Reference::full(&network, Kind::VirtualNetwork);
             if full.is_some() {
-                return Some(LinkSpec { interface: interface?, network: full?, may_wait: true });
+                return Some(LinkSpec { interface: interface?, network: full?, may_wait: true, sources });
             }
             if !section.reader.is_broken(Kind::VirtualNetwork.table(), &network) {
                 section.reader.wrong(section.span_of("network"), message, help);
@@ -67,5 +68,5 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
             (None, false)
         }
     };
-    Some(LinkSpec { interface: interface?, network: network?, may_wait })
+    Some(LinkSpec { interface: interface?, network: network?, may_wait, sources })
 }

@@ -27,6 +27,7 @@ pub(super) fn read(root: &Section<'_>) -> Vec<WebhookSpec> {
         let secret_file = section.required("secret_file", "\"/etc/plnat/tickets.secret\"", path);
         let ca_file = section.optional("ca_file", path);
         let events = section.list("events", "[\"connection.*\"]", pattern);
+        let subscriptions = section.list("subscriptions", "[\"contoso\"]", name);
         let timeout = section.optional("timeout_in_seconds", number(1..=60)).map(Duration::from_secs);
         let hours = section.optional("give_up_after_in_hours", number(1..=168));
         let hours = hours.map(|hours: u64| Duration::from_secs(hours * 3600));
@@ -36,6 +37,7 @@ pub(super) fn read(root: &Section<'_>) -> Vec<WebhookSpec> {
             secret_file: secret_file?,
             ca_file,
             events,
+            subscriptions,
             timeout: timeout.unwrap_or(WebhookSpec::TIMEOUT),
             give_up: hours.unwrap_or(WebhookSpec::GIVE_UP),
             pause: WebhookSpec::PAUSE,

@@ -2,6 +2,7 @@
 
 mod events;
 mod traffic;
+mod webhooks;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::routing::{get, post};
@@ -40,6 +41,7 @@ pub(super) fn router(door: Door) -> Router {
         .route("/v1/counters", get(traffic::counters))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(events::stream))
+        .route("/v1/webhooks", get(webhooks::list))
         .route("/v1/reload", post(reload))
         .fallback(async || ControlError::new(Code::NotFound, "there is no such path"))
         .method_not_allowed_fallback(async || {

@@ -3,10 +3,12 @@
 mod counters;
 mod session;
 mod status;
+mod webhook;
 
 pub use counters::{CounterScope, CounterSet, NatUse, ReasonCount, verdict_name};
 pub use session::{Protocol, Session, SessionFilter, SessionPage};
 pub use status::{CapacityUse, ConnectionCounts, InterfaceStatus, ReloadReport, Status};
+pub use webhook::{DeadLetter, Receiver};
 
 use std::net::Ipv4Addr;
 

@@ -55,6 +55,9 @@ pub struct LinkSpec {
     /// Whether the network may be missing, because it is made through the resource API. The link waits for it then.
     #[serde(default)]
     pub may_wait: bool,
+    /// Addresses that clients may have; none: those of the network's address space.
+    #[serde(default)]
+    pub sources: Vec<Ipv4Net>,
 }
 
 /// A network in the model.
@@ -163,6 +166,16 @@ impl LinkSpec {
         if !good {
             refuse(field!["interface"], Why::NoInterfaceName { name: name.clone() });
         }
+        for (at, &prefix) in self.sources.iter().enumerate() {
+            if prefix.trunc() != prefix {
+                refuse(field!["sources", at], Why::HostBits { prefix });
+            }
+        }
+    }
+
+    /// Addresses that clients may have, each once.
+    pub(super) fn sources(&self, network: &NetworkSpec) -> Vec<Ipv4Net> {
+        Ipv4Net::aggregate(if self.sources.is_empty() { &network.address_prefixes } else { &self.sources })
     }
 }
 

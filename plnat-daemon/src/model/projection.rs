@@ -16,8 +16,13 @@ impl Model {
                 .links
                 .values()
                 .filter_map(|link| {
-                    let network = self.networks.get(&link.spec.network)?.id;
-                    Some(intent::Link { id: link.id, interface: link.spec.interface.clone(), network })
+                    let network = self.networks.get(&link.spec.network)?;
+                    Some(intent::Link {
+                        id: link.id,
+                        interface: link.spec.interface.clone(),
+                        network: network.id,
+                        sources: link.spec.sources(&network.spec),
+                    })
                 })
                 .collect(),
             services: self.services.values().filter_map(|service| self.service_intent(service)).collect(),
@@ -50,6 +55,7 @@ impl Model {
             backend_port: rule.backend_port,
             distribution: rule.load_distribution,
             idle_minutes: u8::try_from(rule.idle_timeout_in_minutes).unwrap_or(u8::MAX >> 1),
+            tcp_reset: rule.enable_tcp_reset,
             members: self.members(load_balancer, rule),
         }
     }

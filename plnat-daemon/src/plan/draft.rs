@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use plnat_common::maglev;
 use plnat_common::net::{Ip4, Mac, MacPair, Port, Scope, TCP, UDP};
+use plnat_common::record::SourceKey;
 use plnat_common::record::{self, ANY_PORT, ANY_PROTOCOL, Address, AddressKey, Backend, Interface, RuleKey};
 use plnat_common::record::{address_kind, backend_state, distribution, endpoint_state, interface_flag};
 
@@ -133,7 +134,8 @@ impl<'a> Sketch<'a> {
                 Distribution::SourceIpProtocol => distribution::SOURCE_IP_PROTOCOL,
             },
             idle_minutes: rule.idle_minutes,
-            reserved: [0; 6],
+            tcp_reset: u8::from(rule.tcp_reset),
+            reserved: [0; 5],
         };
         self.draft.records.rules.insert(slot, record);
         let (protocol, port) = match rule.protocol {
@@ -252,6 +254,10 @@ impl<'a> Sketch<'a> {
             intent.endpoints.iter().flat_map(|e| e.links.iter().copied()).collect();
         let providers: BTreeSet<u32> = intent.services.iter().map(|service| service.network).collect();
         for link in &intent.links {
+            for prefix in &link.sources {
+                let key = SourceKey { scope: Scope::link(link.id), address: prefix.network().into() };
+                self.draft.records.sources.insert((key, prefix.prefix_len()));
+            }
             let Some(interface) = self.ground.interfaces.get(&link.interface) else { continue };
             if interface.index >= capacity.interfaces {
                 return Err(PlanError::Full {

@@ -25,6 +25,7 @@ use crate::netlink;
 use crate::plan::{self, PlanError, Planner, Records};
 use crate::probe;
 use crate::store::{Change, Row};
+use crate::webhook::WebhookSpec;
 
 /// How long after a failure the gateway tries again; doubled with every failure in a row.
 const RETRY: Duration = Duration::from_millis(500);
@@ -55,6 +56,8 @@ pub struct Parts<P> {
     pub networks: watch::Sender<Vec<netlink::Network>>,
     /// Who may call the API.
     pub access: watch::Sender<Arc<KeyKeeper>>,
+    /// Takes the receivers of events that the configuration names.
+    pub webhooks: watch::Sender<Vec<WebhookSpec>>,
 }
 
 /// Why a configuration was not taken over; the running one stays.
@@ -110,6 +113,7 @@ pub struct Gateway<P> {
     probes: watch::Sender<probe::Targets>,
     probe_targets: HashMap<String, ProbeTarget>,
     networks: watch::Sender<Vec<netlink::Network>>,
+    webhooks: watch::Sender<Vec<WebhookSpec>>,
     access: watch::Sender<Arc<KeyKeeper>>,
 }
 
@@ -119,7 +123,7 @@ impl<P: DataPlane> Gateway<P> {
     /// # Errors
     /// When the maps cannot be read, or the store's slots do not fit them.
     pub fn new(parts: Parts<P>) -> anyhow::Result<Self> {
-        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, access } = parts;
+        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, access, webhooks } = parts;
         let (stored_model, stored_slots) = (Stored::of(MODEL, &rows), Stored::of(SLOTS, &rows));
         let installed = plane.installed()?;
         // New maps hold no session that would name a slot, so slots may be given out anew.
@@ -164,6 +168,7 @@ impl<P: DataPlane> Gateway<P> {
             probe_targets: HashMap::new(),
             networks,
             access,
+            webhooks,
         })
     }
 
@@ -246,6 +251,9 @@ impl<P: DataPlane> Gateway<P> {
         if self.config.as_ref().is_some_and(|running| running.access != config.access) {
             changes.push("access: principals and token issuers of the API are others".to_owned());
         }
+        if self.config.as_ref().is_some_and(|running| running.webhooks != config.webhooks) {
+            changes.push("webhook: receivers of events are others".to_owned());
+        }
         changes.extend(self.ignored_settings(&config));
         let events = outcome.events.into_iter().filter(|event| match event {
             Event::ConfigurationChanged { difference, .. } => !difference.is_empty(),
@@ -255,6 +263,13 @@ impl<P: DataPlane> Gateway<P> {
         self.model = model;
         // Sent even if it is the same: keys and certificates are looked at anew.
         self.access.send_replace(access);
+        self.webhooks.send_if_modified(|running| {
+            let other = *running != config.webhooks;
+            if other {
+                running.clone_from(&config.webhooks);
+            }
+            other
+        });
         self.sweeps.set_timeouts(config.gateway.half_open_timeout, config.gateway.transitory_timeout);
         if !changes.is_empty() || self.config.is_none() {
             self.generation += 1;

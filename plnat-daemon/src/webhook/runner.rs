@@ -116,7 +116,7 @@ impl Webhook {
         loop {
             match events.next().await {
                 Ok(Delivery::Event(record)) => {
-                    if self.spec.wants(&record.event.kind) {
+                    if self.spec.wants(&record) {
                         let Some(changes) = self.deliver(&record).await else {
                             self.rows.place.gone = Some(self.spec.url.to_string());
                             self.keep_surely(vec![]).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::Uri;
 
-use crate::events::kind;
+use crate::events::{EventRecord, kind};
 use crate::model::Name;
 
 /// A receiver.
@@ -23,6 +23,8 @@ pub struct WebhookSpec {
     pub ca_file: Option<PathBuf>,
     /// Which events; none: all.
     pub events: Vec<EventPattern>,
+    /// Whose events; none: everybody's, and those that belong to nobody.
+    pub subscriptions: Vec<Name>,
     /// How long the receiver may take to answer.
     pub timeout: Duration,
     /// How long one event is tried.
@@ -39,9 +41,12 @@ impl WebhookSpec {
     /// The first pause.
     pub const PAUSE: Duration = Duration::from_secs(1);
 
-    /// Whether events of this kind are sent.
-    pub fn wants(&self, kind: &str) -> bool {
-        self.events.is_empty() || self.events.iter().any(|pattern| pattern.fits(kind))
+    /// Whether an event is sent.
+    pub fn wants(&self, record: &EventRecord) -> bool {
+        let ours = |text: &String| text.parse().is_ok_and(|name: Name| self.subscriptions.contains(&name));
+        let kind = &record.event.kind;
+        (self.events.is_empty() || self.events.iter().any(|pattern| pattern.fits(kind)))
+            && (self.subscriptions.is_empty() || record.audience.iter().any(ours))
     }
 }
 

@@ -134,6 +134,7 @@ impl Gateway {
 
     fn spec(&self, url: &str) -> WebhookSpec {
         WebhookSpec {
+            subscriptions: vec![],
             name: "Hook".parse().unwrap(),
             url: url.parse().unwrap(),
             secret_file: self.directory.path().join("secret"),

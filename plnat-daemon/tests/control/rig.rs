@@ -101,6 +101,7 @@ impl Rig {
             probes: watch::channel(Arc::default()).0,
             networks: watch::channel(Vec::new()).0,
             access,
+            webhooks: watch::channel(Vec::new()).0,
         })
         .unwrap();
         gateway.take_quietly(network(INTERFACES));
