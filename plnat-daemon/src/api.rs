@@ -12,6 +12,7 @@ mod events;
 pub mod json;
 mod path;
 mod respond;
+mod routes;
 mod server;
 pub mod shape;
 
@@ -20,4 +21,5 @@ pub use caller::{Action, Authority, Caller};
 pub use error::ApiError;
 pub use path::{BadPath, Part, Target};
 pub use respond::Code;
+pub use routes::{Route, routes};
 pub use server::router;

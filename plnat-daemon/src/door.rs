@@ -3,6 +3,8 @@
 //! A request shows who it is of (401), then counts against its principal's rate (429), then is answered, and what was
 //! denied or may have changed something is recorded. Nothing of a stranger's request is read but its head.
 
+mod login;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +21,7 @@ use uuid::Uuid;
 
 use crate::api::{self, ApiError, Authority, Code};
 use crate::audit::{AuditEntry, AuditLog, Outcome};
-use crate::auth::{self, Caller, Credentials, KeyKeeper, Refusal};
+use crate::auth::{self, Caller, Credentials, KeyKeeper, Refusal, Scope};
 use crate::limits::{AddressKey, Rate, Rates, TooMany};
 use crate::model::Name;
 use crate::serve::Peer;
@@ -33,18 +35,27 @@ pub struct Door {
     known: Rates<Name>,
     /// Those who were not let in, so that they fill neither the audit log nor the time of the others.
     strangers: Rates<AddressKey>,
+    header_bytes: usize,
     audit: AuditLog,
 }
 
 impl Door {
-    /// A door for those whom `access` says at the moment of each request, `rate` being that of each.
-    pub fn new(access: watch::Receiver<Arc<KeyKeeper>>, rate: Rate, audit: AuditLog) -> Self {
-        Self { access, known: Rates::new(rate, CALLERS), strangers: Rates::new(rate, CALLERS), audit }
+    /// A door for those whom `access` says at the moment of each request, `rate` being that of each, and `header_bytes` the
+    /// longest head of a request.
+    pub fn new(
+        access: watch::Receiver<Arc<KeyKeeper>>,
+        rate: Rate,
+        header_bytes: usize,
+        audit: AuditLog,
+    ) -> Self {
+        let (known, strangers) = (Rates::new(rate, CALLERS), Rates::new(rate, CALLERS));
+        Self { access, known, strangers, header_bytes, audit }
     }
 
-    /// The router behind this door.
-    pub fn around(self, router: Router) -> Router {
-        router.layer(from_fn_with_state(Arc::new(self), pass))
+    /// The router behind this door, which clients reach by `scheme`.
+    pub fn around(self, router: Router, scheme: &'static str) -> Router {
+        let door = Arc::new(self);
+        login::around(door.clone(), scheme, router.layer(from_fn_with_state(door, pass)))
     }
 
     async fn admit(&self, headers: &HeaderMap, certificate: Option<&[u8]>) -> Result<Caller, Refusal> {
@@ -144,6 +155,11 @@ impl Visit {
 async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let visit = Visit::of(&request);
     let id = HeaderValue::from_str(&visit.id);
+    if head_bytes(&request) > door.header_bytes {
+        let message = format!("the request's head is longer than {} bytes", door.header_bytes);
+        let (status, code) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "RequestHeaderFieldsTooLarge");
+        return ApiError::new(status, code, message).into_response();
+    }
     let certificate = request.extensions().get::<Peer>().and_then(|peer| peer.certificate.clone());
     let mut response = match door.admit(request.headers(), certificate.as_deref()).await {
         Ok(caller) => door.known(caller, visit, request, next).await,
@@ -153,6 +169,13 @@ async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Re
         response.headers_mut().insert("x-ms-request-id", id);
     }
     response
+}
+
+/// About as long as it was written.
+fn head_bytes(request: &Request) -> usize {
+    let uri = request.uri();
+    let line = uri.path().len() + uri.query().map_or(0, str::len);
+    request.headers().iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + 4)
 }
 
 fn outcome(status: StatusCode) -> Outcome {
@@ -196,6 +219,13 @@ impl Authority for Caller {
 
     fn may_everywhere(&self, action: api::Action) -> bool {
         Caller::may_everywhere(self, known(action))
+    }
+
+    fn subscriptions(&self) -> Vec<Name> {
+        match self.scope() {
+            Scope::All => vec![],
+            Scope::Only(names) => names.iter().cloned().collect(),
+        }
     }
 
     fn principal(&self) -> String {

@@ -31,7 +31,8 @@ pub struct ServeLimits {
     pub connections: usize,
     /// Connections from one address (IPv6: from one /64).
     pub connections_per_address: usize,
-    /// Bytes of a request's line and headers together; at least 8192.
+    /// Bytes of a request's line and headers together; at least 8192. A request beyond twice that is refused here, in the
+    /// barest words; what is below is to be refused by whoever is behind.
     pub header_bytes: usize,
     /// Bytes of a request's body.
     pub body_bytes: usize,

@@ -207,6 +207,7 @@ fn links_between_documents_lead_somewhere() {
         "CHANGELOG.md",
         "docs/configuration.md",
         "docs/cli.md",
+        "docs/dns.md",
         "docs/operations.md",
         "docs/security.md",
     ] {

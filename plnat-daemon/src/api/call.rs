@@ -53,6 +53,8 @@ pub struct Page {
     pub after: Option<String>,
     /// `ipAddress` of a question about an address.
     pub address: Option<String>,
+    /// `$filter` of a list of all resources.
+    pub filter: Option<String>,
 }
 
 /// An answer.

@@ -21,6 +21,9 @@ pub trait Authority: Send + Sync {
     /// Whether the caller may do this to resources of the subscription.
     fn may(&self, action: Action, subscription: &Name) -> bool;
 
+    /// Subscriptions that are the caller's by name, whether there is anything in them or not.
+    fn subscriptions(&self) -> Vec<Name>;
+
     /// Whether the caller may do this to what belongs to no subscription.
     fn may_everywhere(&self, action: Action) -> bool;
 
@@ -51,6 +54,11 @@ impl Caller {
     /// Whether the caller may change something in the subscription that providers and consumers have alike.
     pub fn may_change(&self, subscription: &Name) -> bool {
         self.may(Action::Provide, subscription) || self.may(Action::Consume, subscription)
+    }
+
+    /// Subscriptions that are the caller's by name, whether there is anything in them or not.
+    pub fn subscriptions(&self) -> Vec<Name> {
+        self.0.subscriptions()
     }
 
     /// The caller's name, for people.

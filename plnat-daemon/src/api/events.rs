@@ -24,7 +24,7 @@ use crate::model::Name;
 use crate::webhook::structured;
 
 /// Path of both.
-const PATH: &str = "/events";
+pub(super) const PATH: &str = "/events";
 /// Events read for a list. The caller sees those among them that are its own.
 const PAGE: usize = 1_000;
 /// A comment line comes this often when nothing happens, so that both ends notice a dead connection.

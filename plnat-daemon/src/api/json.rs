@@ -38,6 +38,11 @@ impl<'a> Object<'a> {
         if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
     }
 
+    /// All fields.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        self.fields.iter()
+    }
+
     /// A field as it is.
     pub fn value(&self, field: &str) -> Option<&'a Value> {
         self.fields.get(field).filter(|value| !value.is_null())

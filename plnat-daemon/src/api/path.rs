@@ -50,6 +50,13 @@ pub enum Target {
     Groups(Name),
     /// A resource group.
     Group(GroupId),
+    /// Resources of all kinds in a subscription, or in one of its groups.
+    Everything {
+        /// Subscription.
+        subscription: Name,
+        /// Group; all of the subscription without one.
+        group: Option<Name>,
+    },
     /// Resources of one kind in a subscription, or in one of its groups.
     Resources {
         /// Kind.
@@ -75,6 +82,8 @@ pub enum Target {
     AutoApproved(Name),
     /// Resource types that an endpoint can lead to.
     EndpointTypes(Name),
+    /// Several resources in one call.
+    Deployment(GroupId, Name),
     /// What resources would become if they were put.
     WhatIf,
 }
@@ -107,6 +116,9 @@ impl Target {
         if next.eq_ignore_ascii_case("providers") {
             return in_provider(subscription, None, tail);
         }
+        if next.eq_ignore_ascii_case("resources") && tail.is_empty() {
+            return Ok(Self::Everything { subscription, group: None });
+        }
         word(next, "resourceGroups")?;
         let Some((group, tail)) = tail.split_first() else { return Ok(Self::Groups(subscription)) };
         let group: Name = group.parse()?;
@@ -114,6 +126,9 @@ impl Target {
             None => Ok(Self::Group(GroupId { subscription, name: group })),
             Some((next, tail)) if next.eq_ignore_ascii_case("providers") => {
                 in_provider(subscription, Some(group), tail)
+            }
+            Some((next, [])) if next.eq_ignore_ascii_case("resources") => {
+                Ok(Self::Everything { subscription, group: Some(group) })
             }
             Some(_) => Err(BadPath::Unknown),
         }
@@ -128,8 +143,9 @@ impl Target {
             | Self::ServiceVisibility(subscription)
             | Self::AutoApproved(subscription)
             | Self::EndpointTypes(subscription)
+            | Self::Everything { subscription, .. }
             | Self::Resources { subscription, .. } => Some(subscription),
-            Self::Group(group) => Some(&group.subscription),
+            Self::Group(group) | Self::Deployment(group, _) => Some(&group.subscription),
             Self::Resource(id)
             | Self::Parts(id, _)
             | Self::Part(id, ..)
@@ -145,6 +161,12 @@ type Question = (&'static str, fn(Name) -> Target);
 /// What follows `providers`.
 fn in_provider(subscription: Name, group: Option<Name>, parts: &[&str]) -> Result<Target, BadPath> {
     let (provider, parts) = parts.split_first().ok_or(BadPath::Unknown)?;
+    if let (Some(group), [deployments, name]) = (&group, parts)
+        && provider.eq_ignore_ascii_case("Microsoft.Resources")
+    {
+        word(deployments, "deployments")?;
+        return Ok(Target::Deployment(GroupId { subscription, name: group.clone() }, name.parse()?));
+    }
     word(provider, "Microsoft.Network")?;
     let (collection, parts) = parts.split_first().ok_or(BadPath::Unknown)?;
     if collection.eq_ignore_ascii_case("locations") {
@@ -215,6 +237,9 @@ mod tests {
             ("//subscriptions/s/", "Subscription"),
             ("/subscriptions/s/resourceGroups", "Groups"),
             ("/subscriptions/s/resourceGroups/g", "Group("),
+            ("/subscriptions/s/resources", "Everything"),
+            ("/subscriptions/s/resourceGroups/g/resources", "Everything"),
+            ("/subscriptions/s/resourceGroups/g/providers/Microsoft.Resources/deployments/d", "Deployment("),
             ("/subscriptions/s/providers/Microsoft.Network/loadBalancers", "Resources { kind: LoadBalancer"),
             (&format!("{RG}/virtualNetworks"), "Resources { kind: VirtualNetwork"),
             (&format!("{RG}/privateEndpoints/e"), "Resource("),

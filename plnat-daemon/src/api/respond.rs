@@ -67,6 +67,11 @@ async fn answer(
         }
         BadPath::Name(error) => ApiError::invalid("InvalidResourceName", error.to_string()),
     })?;
+    if !target.methods().contains(method) {
+        let allowed: Vec<&str> = target.methods().iter().map(Method::as_str).collect();
+        let message = format!("{method} cannot be done with it; {} can", allowed.join(", "));
+        return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message));
+    }
     let operation = operation(method, uri, body)?;
     let precondition = precondition(headers)?;
     let (reply, answer) = oneshot::channel();
@@ -110,12 +115,33 @@ fn page(uri: &Uri) -> Page {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let key = key.to_ascii_lowercase();
         match key.as_str() {
-            "$skiptoken" | "%24skiptoken" => page.after = Some(value.replace("%2F", "/").replace("%2f", "/")),
-            "ipaddress" => page.address = Some(value.to_owned()),
+            "$skiptoken" | "%24skiptoken" => page.after = Some(decoded(value)),
+            "$filter" | "%24filter" => page.filter = Some(decoded(value)),
+            "ipaddress" => page.address = Some(decoded(value)),
             _ => {}
         }
     }
     page
+}
+
+/// A value of a query as it was meant. What is no encoding stands for itself.
+fn decoded(value: &str) -> String {
+    let mut bytes = vec![];
+    let mut rest = value.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let (byte, left) = match (first, tail) {
+            (b'+', _) => (b' ', tail),
+            (b'%', [high, low, left @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high * 16 + low, left),
+                _ => (b'%', tail),
+            },
+            (byte, _) => (*byte, tail),
+        };
+        bytes.push(byte);
+        rest = left;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A body that is a JSON object; none counts as an empty one.

@@ -2,6 +2,7 @@
 //! is what clients do when they update: GET, edit, PUT of everything.
 
 pub mod balancer;
+pub mod deployment;
 pub mod endpoint;
 pub mod network;
 pub mod service;

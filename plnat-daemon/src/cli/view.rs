@@ -1,6 +1,7 @@
 //! Answers as tables.
 
 mod events;
+mod names;
 mod remote;
 mod resources;
 mod status;
@@ -8,6 +9,7 @@ mod traffic;
 mod webhooks;
 
 pub(super) use events::{EventStream, events};
+pub(super) use names::names;
 pub(super) use remote::{
     RemoteConnection, connection_state, frontends_of_service, network_of_balancer, remote_connection,
     remote_connections, resource, resources,

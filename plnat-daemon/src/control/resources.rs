@@ -26,6 +26,10 @@ impl Authority for Operator {
         true
     }
 
+    fn subscriptions(&self) -> Vec<Name> {
+        vec![]
+    }
+
     fn principal(&self) -> String {
         self.0.clone()
     }

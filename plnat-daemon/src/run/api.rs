@@ -2,6 +2,7 @@
 //! answered.
 
 mod connections;
+mod deployments;
 mod groups;
 mod questions;
 mod refusal;
@@ -49,6 +50,11 @@ impl<P: DataPlane> Gateway<P> {
                 let Operation::Get(page) = operation else { return Err(not_allowed()) };
                 Ok(self.list_resources(*kind, subscription, group.as_ref(), page))
             }
+            Target::Everything { subscription, group } => {
+                let Operation::Get(page) = operation else { return Err(not_allowed()) };
+                self.list_everything(subscription, group.as_ref(), page)
+            }
+            Target::Deployment(group, name) => self.deploy(caller, group, name, operation),
             Target::Resource(id) => self.answer_resource(caller, id, operation, precondition),
             Target::Parts(id, part) => match operation {
                 Operation::Get(page) => self.list_parts(id, *part, page),

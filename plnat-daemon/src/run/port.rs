@@ -28,6 +28,7 @@ pub struct Port {
     tls: Option<Arc<Tls>>,
     audit: AuditLog,
     rate: Rate,
+    header_bytes: usize,
 }
 
 impl Port {
@@ -47,7 +48,7 @@ impl Port {
             None => None,
         };
         let server = Server::bind(spec.listen, tls.clone(), spec.limits).await?;
-        Ok(Self { server, tls, audit, rate: spec.rate })
+        Ok(Self { server, tls, audit, rate: spec.rate, header_bytes: spec.limits.header_bytes })
     }
 
     /// Where it listens.
@@ -70,9 +71,9 @@ impl Port {
         stop: watch::Receiver<bool>,
     ) {
         let scheme = self.scheme();
-        let Self { server, tls, audit, rate } = self;
-        let door = Door::new(access.clone(), rate, audit.clone());
-        let router = door.around(api::router(calls, events, scheme));
+        let Self { server, tls, audit, rate, header_bytes } = self;
+        let door = Door::new(access.clone(), rate, header_bytes, audit.clone());
+        let router = door.around(api::router(calls, events, scheme), scheme);
         tokio::select! {
             () = server.serve(router, stop) => {}
             () = keep_keys(access, tls.clone()) => {}

@@ -69,7 +69,8 @@ async fn requests(
     let connection = Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header)
-        .max_buf_size(limits.header_bytes.max(8192))
+        // Twice, so that a head that is only somewhat too large gets an answer in words from whoever is behind.
+        .max_buf_size(2 * limits.header_bytes.max(8192))
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

@@ -1,7 +1,11 @@
 //! The resource API over real HTTP, on the real gateway.
 
+#[path = "api/access.rs"]
+mod access;
 #[path = "api/client.rs"]
 mod client;
+#[path = "api/clients.rs"]
+mod clients;
 #[path = "api/doors.rs"]
 mod doors;
 #[path = "api/events.rs"]
@@ -12,5 +16,3 @@ mod life;
 mod plnat;
 #[path = "api/rough.rs"]
 mod rough;
-#[path = "api/sdk.rs"]
-mod sdk;

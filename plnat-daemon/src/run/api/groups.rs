@@ -26,8 +26,10 @@ impl<P: DataPlane> Gateway<P> {
                     .model
                     .groups()
                     .into_iter()
-                    .map(|group| (group.id.subscription.lower(), group.id.subscription))
-                    .filter(|(_, name)| caller.may(Action::Read, name))
+                    .map(|group| group.id.subscription)
+                    .chain(caller.subscriptions())
+                    .filter(|name| caller.may(Action::Read, name))
+                    .map(|name| (name.lower(), name))
                     .collect();
                 Ok(paged(known.keys().cloned(), page, |mark| known.get(mark).map(subscription)))
             }

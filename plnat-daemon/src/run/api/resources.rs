@@ -133,6 +133,28 @@ impl<P: DataPlane> Gateway<P> {
         })
     }
 
+    /// Resources of all kinds, as short as az wants them.
+    pub(super) fn list_everything(
+        &self,
+        subscription: &Name,
+        group: Option<&Name>,
+        page: &Page,
+    ) -> Result<Answer, ApiError> {
+        let filter = Filter::read(page.filter.as_deref().unwrap_or_default())?;
+        let mine = |id: &&ResourceId| {
+            id.subscription == *subscription
+                && group.is_none_or(|group| *group == id.group)
+                && filter.fits(id)
+        };
+        let ids: std::collections::BTreeMap<String, &ResourceId> =
+            self.model.ids().filter(mine).map(|id| (id.to_string().to_ascii_lowercase(), id)).collect();
+        Ok(paged(ids.keys().cloned(), page, |mark| {
+            let body = self.body_of(ids.get(mark)?)?;
+            let fields = ["id", "name", "type", "location", "tags", "managedBy"];
+            Some(fields.into_iter().filter_map(|it| Some((it.to_owned(), body.get(it)?.clone()))).collect())
+        }))
+    }
+
     pub(super) fn list_resources(
         &self,
         kind: Kind,
@@ -251,6 +273,50 @@ impl<P: DataPlane> Gateway<P> {
         *parts = Value::Array(list);
         let Value::Object(whole) = whole else { return Err(no_parent(&id.to_string())) };
         self.read(caller, id, &Object::new(&whole))
+    }
+}
+
+/// What of all resources is wanted: `resourceType eq 'Microsoft.Network/loadBalancers' and name eq 'web'`, and
+/// `resourceGroup`.
+#[derive(Default)]
+struct Filter {
+    kind: Option<String>,
+    name: Option<String>,
+    group: Option<String>,
+}
+
+impl Filter {
+    fn read(text: &str) -> Result<Self, ApiError> {
+        let mut filter = Self::default();
+        for part in text.split(" and ").map(str::trim).filter(|part| !part.is_empty()) {
+            let words: Vec<&str> = part.split_whitespace().collect();
+            let place = match words[..] {
+                [field, eq, _] if eq.eq_ignore_ascii_case("eq") => {
+                    match field.to_ascii_lowercase().as_str() {
+                        "resourcetype" => Some(&mut filter.kind),
+                        "name" => Some(&mut filter.name),
+                        "resourcegroup" => Some(&mut filter.group),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            };
+            let value = part.split_once('\'').and_then(|(_, rest)| rest.strip_suffix('\''));
+            let (Some(place), Some(value)) = (place, value) else {
+                let message =
+                    format!("`{part}` is no filter here: resourceType, name or resourceGroup eq '…'");
+                return Err(ApiError::invalid("InvalidFilterInQueryString", message));
+            };
+            *place = Some(value.to_ascii_lowercase());
+        }
+        Ok(filter)
+    }
+
+    fn fits(&self, id: &ResourceId) -> bool {
+        let is =
+            |wanted: &Option<String>, found: String| wanted.as_ref().is_none_or(|wanted| *wanted == found);
+        let kind = format!("Microsoft.Network/{}", id.kind.collection()).to_ascii_lowercase();
+        is(&self.kind, kind) && is(&self.name, id.name.lower()) && is(&self.group, id.group.lower())
     }
 }
 

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use plnat_daemon::auth::{KeyKeeper, Principal, Proof, Role, Scope, Token};
 use plnat_daemon::config;
-use plnat_daemon::control::Control;
+use plnat_daemon::control::{Call, Control};
 use plnat_daemon::dataplane::memory::MemoryPlane;
 use plnat_daemon::events::EventBus;
 use plnat_daemon::run::{Message, Port};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -43,6 +46,8 @@ address_prefix = "10.9.0.0/24"
 pub(super) struct Served {
     pub(super) address: SocketAddr,
     pub(super) plane: MemoryPlane,
+    /// What a client has to know of the gateway's authority, where there is TLS.
+    pub(super) tls: Option<Arc<ClientConfig>>,
     messages: mpsc::Sender<Message>,
     bus: Arc<EventBus>,
     directory: PathBuf,
@@ -144,6 +149,8 @@ impl Served {
         let port = runtime.block_on(Port::open(&settings.api.unwrap())).unwrap();
         let address = port.address();
         let bus = rig.bus.clone();
+        let authority = Path::new(&directory).join("tls/ca.pem");
+        let tls = (port.scheme() == "https").then(|| Arc::new(trusting(&authority, None)));
         let port = runtime.spawn(port.serve(calls, bus.clone(), admitted.unwrap_or(of_test), stopped));
         let plane = rig.plane.clone();
         let thread = std::thread::spawn(move || {
@@ -156,6 +163,7 @@ impl Served {
         Self {
             address,
             plane,
+            tls,
             messages,
             bus,
             directory: directory.into(),
@@ -165,6 +173,21 @@ impl Served {
             port,
             runtime,
         }
+    }
+
+    /// The lines of the audit log that are there when all calls so far are answered.
+    pub(super) fn audit(self) -> Vec<Value> {
+        let rig = self.stop();
+        let text = std::fs::read_to_string(rig.file().with_file_name("audit.log")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Has the gateway read this file instead of its own.
+    pub(super) fn reload(&self, file: &Path, text: &str) {
+        std::fs::write(file, text).unwrap();
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.messages.blocking_send(Message::Call(Call::Reload(reply))).unwrap();
+        answer.blocking_recv().unwrap().unwrap();
     }
 
     /// Ends port and gateway and gives the gateway back.
@@ -217,8 +240,38 @@ impl Served {
 
     /// A request with these headers.
     pub(super) fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        self.over(self.tls.as_ref(), method, path, headers, body)
+    }
+
+    /// A request over TLS of this kind.
+    pub(super) fn over(
+        &self,
+        tls: Option<&Arc<ClientConfig>>,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        match tls {
+            None => self.exchange(stream, method, path, headers, body),
+            Some(tls) => {
+                let name = ServerName::from(self.address.ip());
+                let session = ClientConnection::new(tls.clone(), name).unwrap();
+                self.exchange(StreamOwned::new(session, stream), method, path, headers, body)
+            }
+        }
+    }
+
+    fn exchange(
+        &self,
+        mut stream: impl Read + Write,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let query = if path.contains('?') { "&" } else { "?" };
         let head = format!(
@@ -257,6 +310,23 @@ impl Served {
         }
         self.put(&balancer_path(), &balancer()).expect(201);
         self.put(&service_path("web"), &service(&["contoso", "fabrikam"], &["contoso"])).expect(201);
+    }
+}
+
+/// A client that believes an authority, and shows a certificate if it has one.
+pub(super) fn trusting(
+    authority: &Path,
+    identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_root_certificates(roots);
+    match identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
     }
 }
 

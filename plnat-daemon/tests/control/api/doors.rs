@@ -1,88 +1,171 @@
 //! Who may do what, over every path.
 
+use axum::http::Method;
+use plnat_daemon::api::{Route, routes};
 use serde_json::{Value, json};
 
 use super::client::{
     Answer, Served, balancer, balancer_path, endpoint, endpoint_path, net, network, rg, service, service_path,
 };
 
-/// Every path of the API within a subscription, for resources of this name.
-fn paths(subscription: &str, name: &str) -> Vec<String> {
-    let (rg, sub) = (rg(subscription), format!("/subscriptions/{subscription}/providers/Microsoft.Network"));
-    let mut paths = vec![
-        format!("/subscriptions/{subscription}"),
-        format!("/subscriptions/{subscription}/resourceGroups"),
-        format!("/subscriptions/{subscription}/resourceGroups/{name}"),
-    ];
-    for (collection, parts) in [
-        ("virtualNetworks", &["subnets"][..]),
-        (
-            "loadBalancers",
-            &["frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes"],
-        ),
-        ("privateLinkServices", &["privateEndpointConnections"]),
-        ("privateEndpoints", &["privateDnsZoneGroups"]),
-    ] {
-        paths.extend([
-            format!("{sub}/{collection}"),
-            format!("{rg}/{collection}"),
-            format!("{rg}/{collection}/{name}"),
-        ]);
-        for part in parts {
-            let part = format!("{rg}/{collection}/{name}/{part}");
-            paths.extend([part.clone(), format!("{part}/{name}")]);
-        }
-    }
-    paths.push(format!("{rg}/virtualNetworks/{name}/checkIPAddressAvailability"));
-    paths.push(format!("{rg}/loadBalancers/{name}/loadBalancingRules/{name}/health"));
-    for question in [
-        "checkPrivateLinkServiceVisibility",
-        "autoApprovedPrivateLinkServices",
-        "availablePrivateEndpointTypes",
-    ] {
-        paths.extend([format!("{rg}/locations/x/{question}"), format!("{sub}/locations/x/{question}")]);
-    }
-    paths
+/// Names of what is there in a subscription that was furnished, for the places in paths.
+struct There {
+    subscription: &'static str,
+    connection: String,
 }
 
-const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"];
+impl There {
+    /// Everything that a subscription can have.
+    fn furnish(served: &Served) -> Self {
+        served.furnish();
+        let shop = endpoint_path("provider", "web");
+        served.put(&shop, &endpoint("provider", &service_path("web"), false)).expect(201);
+        let zones = json!({ "properties": { "privateDnsZoneConfigs": [{ "name": "z", "properties": {
+            "privateDnsZoneId": format!("{}/privateDnsZones/example.com", rg("provider")) } }] } });
+        served.put(&format!("{shop}/privateDnsZoneGroups/default"), &zones).expect(201);
+        let connections =
+            served.get(&format!("{}/privateEndpointConnections", service_path("web"))).expect(200);
+        let connection = connections["value"][0]["name"].as_str().unwrap().to_owned();
+        Self { subscription: "provider", connection }
+    }
+
+    /// The path of what is there.
+    fn path(&self, route: &Route) -> String {
+        let path = &route.path;
+        let name = if path.contains("/virtualNetworks/") { "net" } else { "web" };
+        let part = match path.split('/').rev().find(|it| !it.starts_with('{') && *it != "health").unwrap() {
+            "subnets" => "endpoints",
+            "backendAddressPools" => "servers",
+            "loadBalancingRules" => "http",
+            "probes" => "up",
+            "privateEndpointConnections" => &self.connection,
+            "privateDnsZoneGroups" => "default",
+            _ => "web",
+        };
+        let path = path.replace("{subscription}", self.subscription).replace("{group}", "rg");
+        path.replace("{name}", name).replace("{part}", part).replace("{location}", "west")
+    }
+
+    /// Paths of the same form in the same subscription and in none, where nothing is.
+    fn absent(&self, route: &Route) -> [String; 2] {
+        [self.subscription, "nowhere"].map(|subscription| {
+            let path = route.path.replace("{subscription}", subscription).replace("{group}", "absent");
+            path.replace("{name}", "absent").replace("{part}", "absent").replace("{location}", "west")
+        })
+    }
+
+    /// All that the operator sees.
+    fn seen(&self, served: &Served) -> Vec<Value> {
+        let read = routes().into_iter().filter(|route| route.methods.contains(&Method::GET));
+        let query = |path: String| {
+            let asks = path.ends_with("Availability");
+            if asks { path + "?ipAddress=10.2.1.9" } else { path }
+        };
+        read.map(|route| served.get(&query(self.path(&route))).expect(200)).collect()
+    }
+}
+
+const METHODS: [&str; 8] = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "TRACE"];
+
+fn allows(route: &Route, method: &str) -> bool {
+    route.methods.iter().any(|it| it.as_str() == method)
+}
+
+/// What a client can tell answers apart by.
+fn told(answer: &Answer) -> (u16, Vec<String>, String) {
+    let own = |line: &&str| !line.starts_with("date:") && !line.starts_with("x-ms-request-id:");
+    let mut head: Vec<String> = answer.head.lines().filter(own).map(str::to_owned).collect();
+    head.sort();
+    (answer.status, head, answer.body.to_string())
+}
 
 #[test]
-fn nobody_touches_or_guesses_anything_of_another_subscription() {
+fn nobody_sees_guesses_or_touches_anything_of_another_subscription() {
     let served = Served::new();
-    served.furnish();
-    let same = |answer: Answer| -> (u16, Value) { (answer.status, answer.body["error"]["code"].clone()) };
-    for (there, absent) in paths("provider", "web").iter().zip(paths("provider", "absent")) {
-        for method in METHODS {
-            let headers = [("x-test-caller", "provider,consumer@adatum")];
-            let (there, absent) =
-                (served.call(method, there, &headers, b"{}"), served.call(method, &absent, &headers, b"{}"));
-            let expected = if method == "HEAD" { Value::Null } else { "AuthorizationFailed".into() };
-            assert_eq!(same(there), (403, expected.clone()), "{method}");
-            assert_eq!(same(absent), (403, expected), "{method}");
+    let there = There::furnish(&served);
+    let before = there.seen(&served);
+    for route in routes().iter().filter(|route| route.path.contains("{subscription}")) {
+        let body = served.get(&there.path(route)).body;
+        for (caller, method) in ["provider,consumer@adatum", "operator@adatum", "reader@adatum,contoso"]
+            .into_iter()
+            .flat_map(|caller| METHODS.map(|method| (caller, method)))
+        {
+            let body = if body.is_object() { body.to_string() } else { "{}".to_owned() };
+            let ask = |path: &str| served.call(method, path, &[("x-test-caller", caller)], body.as_bytes());
+            let answer = ask(&there.path(route));
+            let [absent, nowhere] = there.absent(route).map(|path| ask(&path));
+            let what = format!("{caller} {method} {}", route.path);
+            assert_eq!(told(&answer), told(&absent), "{what}");
+            // The name of the subscription is repeated, and nothing else is different.
+            let (status, _, body) = told(&nowhere);
+            assert_eq!(
+                (answer.status, answer.body.to_string()),
+                (status, body.replace("nowhere", "provider"))
+            );
+            let (status, code) = match allows(route, method) {
+                true => (403, "AuthorizationFailed"),
+                false => (405, "MethodNotAllowed"),
+            };
+            assert_eq!(answer.status, status, "{what}");
+            assert_eq!(answer.code(), if method == "HEAD" { "" } else { code }, "{what}");
         }
     }
+    assert_eq!(there.seen(&served), before);
     let list = served.call("GET", "/subscriptions", &[("x-test-caller", "provider@adatum,contoso")], b"");
     let list = list.expect(200);
     let names: Vec<&str> =
         list["value"].as_array().unwrap().iter().filter_map(|it| it["subscriptionId"].as_str()).collect();
-    assert_eq!(names, ["contoso"]);
+    assert_eq!(names, ["adatum", "contoso"]);
 }
 
 #[test]
 fn nobody_known_gets_nothing_but_401() {
     let served = Served::new();
-    for path in
-        paths("provider", "web").into_iter().chain(["/subscriptions".to_owned(), "/nothing".to_owned()])
-    {
+    let there = There::furnish(&served);
+    let before = there.seen(&served);
+    let strange = ["/".to_owned(), "/nothing".to_owned(), "/subscriptions/%2e%2e".to_owned()];
+    for path in routes().iter().map(|route| there.path(route)).chain(strange) {
         for method in METHODS {
-            assert_eq!(
-                served.call(method, &path, &[("x-test-caller", "nobody")], b"{}").status,
-                401,
-                "{path}"
-            );
+            let answer = served.call(method, &path, &[("x-test-caller", "nobody")], b"{}");
+            assert_eq!(answer.status, 401, "{method} {path}");
+            assert!(answer.head.contains("\r\nwww-authenticate: Bearer\r\n"), "{}", answer.head);
         }
     }
+    assert_eq!(there.seen(&served), before);
+}
+
+#[test]
+fn what_a_role_does_not_allow_is_refused_on_every_route() {
+    let served = Served::new();
+    let there = There::furnish(&served);
+    let before = there.seen(&served);
+    for route in routes().iter().filter(|route| route.path.contains("{subscription}")) {
+        let path = &route.path;
+        let forbidden: &[&str] = match () {
+            () if path.contains("/loadBalancers") || path.contains("/privateLinkServices") => {
+                &["reader", "consumer"]
+            }
+            () if path.contains("/privateEndpoints") => &["reader", "provider"],
+            () => &["reader"],
+        };
+        for (role, method) in
+            forbidden.iter().flat_map(|role| ["PUT", "PATCH", "DELETE"].map(|it| (role, it)))
+        {
+            let caller = format!("{role}@provider");
+            for path in [there.path(route), there.absent(route)[0].clone()] {
+                let answer = served.call(method, &path, &[("x-test-caller", &caller)], b"{}");
+                let expected = if allows(route, method) { 403 } else { 405 };
+                assert_eq!(answer.status, expected, "{caller} {method} {path}");
+            }
+        }
+    }
+    // A group with all that is in it is gone only for who may do both.
+    for role in ["provider", "consumer"] {
+        let caller = format!("{role}@provider");
+        let group = "/subscriptions/provider/resourceGroups/rg";
+        assert_eq!(served.call("DELETE", group, &[("x-test-caller", &caller)], b"").status, 403);
+    }
+    assert_eq!(there.seen(&served), before);
 }
 
 #[test]
