@@ -9,7 +9,7 @@ use super::exit::Failure;
 use super::output::line;
 use super::view::{self, RemoteConnection};
 use crate::control::types::Decision;
-use crate::model::{Kind, Name};
+use crate::model::{Kind, Reference};
 
 /// Does a command about connections.
 pub(super) async fn run(arm: &Arm<'_>, command: ConnectionCommand, output: Output) -> Result<(), Failure> {
@@ -62,8 +62,10 @@ async fn all_pending(
     decision: Decision,
     output: Output,
 ) -> Result<(), Failure> {
-    let from =
-        |it: &RemoteConnection| args.from.as_ref().is_none_or(|from| it.consumer.as_ref() == Some(from));
+    let from = |it: &RemoteConnection| {
+        let consumer = it.endpoint_id.as_ref().map(|id| &id.subscription);
+        args.from.as_ref().is_none_or(|from| consumer == Some(from))
+    };
     let mut waiting = all(arm, args.service.as_deref()).await?;
     waiting.retain(|it| it.state == "Pending" && from(it));
     let word = if decision == Decision::Approve { "approved" } else { "rejected" };
@@ -151,11 +153,8 @@ async fn select(arm: &Arm<'_>, which: &Which) -> Result<RemoteConnection, Failur
     let Which { name, service, endpoint } = which;
     let is = |wanted: &str, have: &str| wanted.eq_ignore_ascii_case(have);
     let endpoint_is = |wanted: &str, it: &RemoteConnection| {
-        is(wanted, &it.endpoint)
-            || it
-                .endpoint_name
-                .as_ref()
-                .is_some_and(|name| wanted.parse::<Name>().is_ok_and(|it| it == *name))
+        let reference = wanted.parse::<Reference>().ok();
+        it.endpoint_id.as_ref().is_some_and(|id| reference.is_some_and(|it| it.fits(id)))
     };
     let mut allowed = all(arm, service.as_deref()).await?;
     allowed.retain(|it| endpoint.as_ref().is_none_or(|wanted| endpoint_is(wanted, it)));

@@ -78,7 +78,7 @@ fn outgoing_hint(error: &OutgoingError) -> &'static str {
     match tls {
         Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
             ": its certificate is of an authority that is not believed here (--ca-file or PLNAT_CA_FILE name one; the \
-             gateway's own is `ca.pem` in the directory of its TLS)"
+             gateway's own is tls/ca.pem in its state directory)"
         }
         Some(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForNameContext {
             ..

@@ -38,10 +38,10 @@ impl Authority for Operator {
 /// The paths of the resource API.
 pub(super) fn router(calls: mpsc::Sender<api::Call>, events: Arc<EventBus>) -> Router {
     let api = api::router(calls, events, "http").layer(from_fn(identify));
-    Router::new()
-        .route_service("/subscriptions", api.clone())
-        .route_service("/subscriptions/{*rest}", api.clone())
-        .route_service("/plnat/{*rest}", api)
+    // Not nested: the API wants to see the whole path.
+    let api = api.into_service();
+    let paths = ["/subscriptions", "/subscriptions/{*rest}", "/plnat/{*rest}"];
+    paths.into_iter().fold(Router::new(), |router, path| router.route_service(path, api.clone()))
 }
 
 async fn identify(ConnectInfo(Peer(name)): ConnectInfo<Peer>, mut request: Request, next: Next) -> Response {

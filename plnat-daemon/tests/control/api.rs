@@ -12,5 +12,7 @@ mod doors;
 mod events;
 #[path = "api/life.rs"]
 mod life;
+#[path = "api/plnat.rs"]
+mod plnat;
 #[path = "api/rough.rs"]
 mod rough;

@@ -177,11 +177,14 @@ fn select(name: &str) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
     };
     // Only keys before the first table are the file's own.
-    let own = before.lines().take_while(|line| !line.trim_start().starts_with('['));
-    let old = own.filter(|line| line.split('=').next().is_some_and(|key| key.trim() == "current")).next();
     let new = format!("current = {}", toml::Value::from(name));
-    let after = match old {
-        Some(old) => before.replacen(old, &new, 1),
+    let is_own = |line: &&str| line.split('=').next().is_some_and(|key| key.trim() == "current");
+    let own = before.lines().take_while(|line| !line.trim_start().starts_with('['));
+    let after = match own.enumerate().find(|(_, line)| is_own(line)) {
+        Some((at, _)) => {
+            let lines = before.lines().enumerate().map(|(n, line)| if n == at { new.as_str() } else { line });
+            lines.map(|line| format!("{line}\n")).collect()
+        }
         None => format!("{new}\n{before}"),
     };
     let directory = path.parent().unwrap_or(Path::new("/"));

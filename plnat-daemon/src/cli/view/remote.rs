@@ -8,7 +8,7 @@ use super::port;
 use crate::cli::args::Output;
 use crate::cli::arm::Found;
 use crate::cli::output::{Grid, facts, line};
-use crate::model::{Kind, Name, ResourceId};
+use crate::model::{Kind, ResourceId};
 
 fn text(value: &Value) -> String {
     match value {
@@ -272,9 +272,7 @@ pub(in crate::cli) struct RemoteConnection {
     /// The service and the endpoint, for people.
     pub(in crate::cli) service: String,
     pub(in crate::cli) endpoint: String,
-    pub(in crate::cli) endpoint_name: Option<Name>,
-    /// Subscription of the endpoint.
-    pub(in crate::cli) consumer: Option<Name>,
+    pub(in crate::cli) endpoint_id: Option<ResourceId>,
     pub(in crate::cli) state: String,
     pub(in crate::cli) body: Value,
 }
@@ -290,8 +288,7 @@ impl RemoteConnection {
             name: text(&body["name"]),
             service: service.map(|it| it.short()).unwrap_or_default(),
             endpoint: endpoint.as_ref().map(ResourceId::short).unwrap_or_default(),
-            consumer: endpoint.as_ref().map(|it| it.subscription.clone()),
-            endpoint_name: endpoint.map(|it| it.name),
+            endpoint_id: endpoint,
             state: text(&properties["privateLinkServiceConnectionState"]["status"]),
             id,
             body,

@@ -1,6 +1,9 @@
 //! What resources would become if they were put: the same checks and the same answers as those of the real thing, on
 //! a copy of the model.
 
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -12,6 +15,9 @@ use crate::api::{Answer, ApiError, Caller, Operation, Target};
 use crate::dataplane::DataPlane;
 use crate::model::{Precondition, ResourceId};
 use crate::run::gateway::Gateway;
+
+/// Longest time for one question: everybody else waits for its end.
+const LONGEST: Duration = Duration::from_secs(3);
 
 impl<P: DataPlane> Gateway<P> {
     /// Answers for each of `resources`, in their order, what it is and what it would be, or why it would be refused.
@@ -25,11 +31,26 @@ impl<P: DataPlane> Gateway<P> {
         let resources = Object::new(body).value("resources").and_then(Value::as_array);
         let resources = resources.ok_or_else(|| Object::new(body).missing("resources"))?;
         let kept = self.model.clone();
-        let found: Vec<Value> = resources.iter().map(|it| self.try_resource(caller, it)).collect();
+        let found = self.try_resources(caller, resources);
         let tried = std::mem::replace(&mut self.model, kept);
-        let fits = self.fits(&tried);
-        fits.map_err(|error| refusal::no_room(&error))?;
+        let found = found?;
+        self.fits(&tried).map_err(|error| refusal::no_room(&error))?;
         Ok(Answer::ok(json!({ "value": found })))
+    }
+
+    fn try_resources(&mut self, caller: &Caller, resources: &[Value]) -> Result<Vec<Value>, ApiError> {
+        let end = Instant::now() + LONGEST;
+        let mut found = Vec::new();
+        for resource in resources {
+            if Instant::now() > end {
+                let (done, all) = (found.len(), resources.len());
+                let message =
+                    format!("{all} resources are too many to ask about at once: {done} took {LONGEST:?}");
+                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLong", message));
+            }
+            found.push(self.try_resource(caller, resource));
+        }
+        Ok(found)
     }
 
     fn try_resource(&mut self, caller: &Caller, resource: &Value) -> Value {

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use plnat_daemon::auth::{KeyKeeper, Principal, Proof, Role, Scope, Token};
 use plnat_daemon::config;
-use plnat_daemon::control::Call;
+use plnat_daemon::control::{Call, Control};
 use plnat_daemon::dataplane::memory::MemoryPlane;
+use plnat_daemon::events::EventBus;
 use plnat_daemon::run::{Message, Port};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -48,6 +49,8 @@ pub(super) struct Served {
     /// What a client has to know of the gateway's authority, where there is TLS.
     pub(super) tls: Option<Arc<ClientConfig>>,
     messages: mpsc::Sender<Message>,
+    bus: Arc<EventBus>,
+    directory: PathBuf,
     thread: Option<JoinHandle<Rig>>,
     people: People,
     stop: watch::Sender<bool>,
@@ -148,7 +151,7 @@ impl Served {
         let bus = rig.bus.clone();
         let authority = Path::new(&directory).join("tls/ca.pem");
         let tls = (port.scheme() == "https").then(|| Arc::new(trusting(&authority, None)));
-        let port = runtime.spawn(port.serve(calls, bus, admitted.unwrap_or(of_test), stopped));
+        let port = runtime.spawn(port.serve(calls, bus.clone(), admitted.unwrap_or(of_test), stopped));
         let plane = rig.plane.clone();
         let thread = std::thread::spawn(move || {
             let waiting = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -156,7 +159,20 @@ impl Served {
             rig
         });
         let people = People { access, tokens: Mutex::default() };
-        Self { address, plane, tls, messages, thread: Some(thread), people, stop, port, runtime }
+        let thread = Some(thread);
+        Self {
+            address,
+            plane,
+            tls,
+            messages,
+            bus,
+            directory: directory.into(),
+            thread,
+            people,
+            stop,
+            port,
+            runtime,
+        }
     }
 
     /// The lines of the audit log that are there when all calls so far are answered.
@@ -180,6 +196,29 @@ impl Served {
         self.runtime.block_on(self.port).unwrap();
         self.messages.blocking_send(Message::Stop).unwrap();
         self.thread.take().unwrap().join().unwrap()
+    }
+
+    /// The gateway's control socket, from now on.
+    pub(super) fn socket(&self) -> PathBuf {
+        let control = self.runtime.block_on(Control::bind(&self.directory)).unwrap();
+        let path = control.path().to_owned();
+        let (calls, mut called) = mpsc::channel(64);
+        let (resources, mut asked) = mpsc::channel(64);
+        let to = self.messages.clone();
+        self.runtime.spawn(async move {
+            loop {
+                let message = tokio::select! {
+                    Some(call) = called.recv() => Message::Call(call),
+                    Some(call) = asked.recv() => Message::Api(call),
+                    else => return,
+                };
+                if to.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        self.runtime.spawn(control.serve(calls, resources, self.bus.clone()));
+        path
     }
 
     /// A request of the one whom `x-test-caller` says, else of the operator.
