@@ -195,7 +195,7 @@ pub(crate) fn intent(backends: u32) -> Intent {
 pub(crate) fn links() -> Vec<Link> {
     // All of them: clients have many addresses.
     let sources = || vec![Default::default()];
-    let link = |id, interface, network| Link { id, interface, network, sources: sources() };
+    let link = |id, interface, network| Link { id, interface, network, sources: sources(), dns: None };
     let providers = (0..BACKENDS).map(|at| link(2 + at, provider(at), PROVIDER));
     std::iter::once(link(1, "consumer".into(), CONSUMER)).chain(providers).collect()
 }

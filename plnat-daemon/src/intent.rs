@@ -29,6 +29,17 @@ pub struct Link {
     pub network: u32,
     /// Addresses that its clients may have.
     pub sources: Vec<Ipv4Net>,
+    /// The DNS server that is reached over it.
+    pub dns: Option<Dns>,
+}
+
+/// The address of a link's DNS server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dns {
+    /// The address, in the consumer's network.
+    pub address: Ipv4Addr,
+    /// Queries a second in the long run, 1 or more.
+    pub queries_per_second: u32,
 }
 
 /// A private link service.

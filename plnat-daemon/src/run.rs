@@ -9,6 +9,7 @@ mod control;
 mod gateway;
 mod ground;
 mod message;
+mod names;
 mod port;
 mod rows;
 mod start;

@@ -9,7 +9,7 @@ use crate::address::{self, Target};
 use crate::packet::Packet;
 use crate::rewrite::{self, Translation};
 use crate::session::{self, Found, Known};
-use crate::{Trip, backend, echo, endpoint, icmp_error, link, mss, open, reset, source, tcp};
+use crate::{Trip, backend, dns, echo, endpoint, icmp_error, link, mss, open, reset, source, tcp};
 
 /// The exit of a sound packet: `Ok` for one that is sent on.
 #[inline(always)]
@@ -142,6 +142,7 @@ fn unknown(
 ) -> Result<Reason, Reason> {
     let slot = match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => slot,
+        Target::Dns(interval) => return Err(dns::query(interface, packet, interval, trip)),
         Target::Nat(service) => {
             trip.service = service;
             return Err(Reason::NoSession);
@@ -197,6 +198,11 @@ fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Tri
             admit(slot, endpoint, packet, trip)?;
             Err(echo::reply(packet))
         }
+        Target::Dns(_) => match (kind, code) {
+            (crate::packet::ECHO_REQUEST, 0) if spoofed(interface, packet) => Err(Reason::Spoofed),
+            (crate::packet::ECHO_REQUEST, 0) => Err(echo::reply(packet)),
+            _ => Err(refusal(kind)),
+        },
         Target::Nat(service) => {
             trip.service = service;
             if icmp_error::is_translatable(kind) {
@@ -239,7 +245,7 @@ fn admit(
 /// broadcast (RFC 1122 section 3.2.1.3, RFC 6890), an address of ours, or a frame with a multicast
 /// Ethernet source.
 #[inline(always)]
-fn spoofed(interface: &Interface, packet: &Packet) -> bool {
+pub(crate) fn spoofed(interface: &Interface, packet: &Packet) -> bool {
     let first = packet.source.octets()[0];
     let [_, second, _] = packet.macs();
     let multicast_mac = second >> 16 & 1 != 0;

@@ -14,6 +14,7 @@ mod arp;
 mod atomic;
 mod backend;
 mod count;
+mod dns;
 mod echo;
 mod egress;
 mod endpoint;

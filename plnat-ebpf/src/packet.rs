@@ -221,7 +221,7 @@ fn ipv4(ctx: &XdpContext, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Reas
 #[inline(always)]
 fn concerned(interface: &Interface, source: Ip4, destination: Ip4, reason: Reason) -> Reason {
     match address::classify(interface, destination) {
-        Target::Endpoint(_) | Target::Nat(_) => reason,
+        Target::Endpoint(_) | Target::Nat(_) | Target::Dns(_) => reason,
         Target::NatElsewhere => Reason::NatWrongSide,
         Target::Foreign if address::is_nat(interface, source) => Reason::Spoofed,
         Target::Foreign => Reason::NotOurs,

@@ -57,6 +57,8 @@ pub struct Service {
     pub probe: bool,
     /// Who is approved at once; everybody may ask.
     pub auto_approval: Vec<String>,
+    /// Names under which it is reached.
+    pub fqdns: Vec<String>,
 }
 
 /// A backend.
@@ -101,6 +103,8 @@ pub struct Consumer {
     pub manual: bool,
     /// Addresses that clients may have; none: those of the network.
     pub sources: Vec<String>,
+    /// Lines for its `[[link]]`.
+    pub link: String,
 }
 
 /// The port of the web servers, at the endpoint and at the backends.
@@ -147,6 +151,7 @@ impl Service {
             rules: vec![Rule::new("Tcp", HTTP, HTTP), Rule::new("Udp", UDP, UDP_BACKEND)],
             probe: true,
             auto_approval: vec!["*".into()],
+            fqdns: vec![],
         }
     }
 }
@@ -161,7 +166,7 @@ impl Backend {
 impl Consumer {
     /// A consumer whose endpoint is for `provider/service`.
     pub fn new(name: &str, service: &str) -> Self {
-        Self { name: name.into(), service: service.into(), manual: false, sources: vec![] }
+        Self { name: name.into(), service: service.into(), manual: false, sources: vec![], link: String::new() }
     }
 }
 
@@ -262,7 +267,9 @@ load_balancer = "{name}"
 frontends = ["{name}"]
 visibility = "*"
 auto_approval = {audience}
-"#
+fqdns = {:?}
+"#,
+            self.fqdns
         )?;
         for address in &self.nat {
             writeln!(
@@ -276,7 +283,7 @@ auto_approval = {audience}
 
 impl Display for Consumer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { name, service, manual, sources } = self;
+        let Self { name, service, manual, sources, link } = self;
         write!(
             f,
             r#"
@@ -291,6 +298,7 @@ address_prefix = "10.0.1.0/24"
 interface = "{name}0"
 network = "{name}"
 sources = {sources:?}
+{link}
 [[private_endpoint]]
 name = "{name}"
 subscription = "{name}"

@@ -124,7 +124,7 @@ fn refusal(reason: Reason, frame: &[u8], ours: MacBytes) -> Option<Vec<u8>> {
     let kind = match reason {
         Reason::TtlExpired => (11, 0),
         Reason::Pending | Reason::Rejected | Reason::Disconnected => (3, 13),
-        Reason::NoRule => (3, 3),
+        Reason::NoRule | Reason::DnsRefused => (3, 3),
         Reason::TooBig => (3, 4),
         Reason::NoBackend | Reason::NoPort | Reason::TableFull => (3, 1),
         _ => return None,
@@ -336,6 +336,7 @@ impl Gate {
             wanted.push((row, reason.column(), 1));
             wanted.extend(error.as_ref().map(|_| (row, Reason::ErrorSent.column(), 1)));
         }
+        wanted.sort();
         let names = |moved: &[(Row, usize, u64)]| {
             let name = |column: usize| Reason::of_column(column).map_or("bytes", |reason| reason.name());
             moved

@@ -1,5 +1,7 @@
 //! Packet ring: the real programs on made-up frames. Every test compares the whole frame, the exit and all counters.
 
+#[path = "packet/dns.rs"]
+mod dns;
 #[path = "packet/exits.rs"]
 mod exits;
 #[path = "packet/icmp.rs"]

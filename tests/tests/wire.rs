@@ -8,6 +8,8 @@ mod bulk;
 mod crash;
 #[path = "wire/decisions.rs"]
 mod decisions;
+#[path = "wire/dns.rs"]
+mod dns;
 #[path = "wire/life.rs"]
 mod life;
 #[path = "wire/manners.rs"]

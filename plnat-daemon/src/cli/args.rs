@@ -88,6 +88,9 @@ pub(super) enum Command {
     Sessions(SessionArgs),
     /// Show ports in use for each NAT address and backend
     Nat,
+    /// Write the names that consumers are answered
+    #[command(subcommand)]
+    Dns(DnsCommand),
     /// Find who is behind a NAT address and port: consumer, link and client
     ///
     /// Several sessions may share a NAT address and port when they go to different backends; all are shown.
@@ -193,6 +196,36 @@ pub(super) enum WaitCommand {
     ///
     /// Ends with exit code 5 when the time is over, and with 1 as soon as it cannot come so any more.
     Endpoint(WaitArgs),
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum DnsCommand {
+    /// Write a network's names for a DNS server of its own
+    ///
+    /// Names whose connection is Approved, with the addresses of the network's endpoints. It is a copy: make it again
+    /// after each decision.
+    Export(Export),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Export {
+    /// For which server
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// Only this network; needed where several have names
+    #[arg(long, value_name = "NAME")]
+    pub(super) network: Option<String>,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Format {
+    /// Lines for /etc/hosts
+    #[default]
+    Hosts,
+    /// host-record lines for dnsmasq
+    Dnsmasq,
+    /// A response policy zone for BIND and others
+    Bind,
 }
 
 #[derive(Args, Debug)]

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::args::{
-    Cli, Command, ConnectionCommand, CounterArgs, Decide, EndpointCommand, EventArgs, Output, Remove,
-    ServiceCommand, SessionArgs, TokenCommand, WaitCommand, WebhookCommand, Which, WhoisArgs,
+    Cli, Command, ConnectionCommand, CounterArgs, Decide, DnsCommand, EndpointCommand, EventArgs, Export, Output,
+    Remove, ServiceCommand, SessionArgs, TokenCommand, WaitCommand, WebhookCommand, Which, WhoisArgs,
 };
 use super::arm::Arm;
 use super::client::{Answer, Client, escape, refusal};
@@ -15,7 +15,10 @@ use super::exit::Failure;
 use super::place::{At, Place};
 use super::resources::Resources;
 use super::{apply, connections, generate, place, token, view, wait};
-use crate::control::types::{ConnectionSelector, Decision, DecisionRequest, Session};
+use crate::control::Code;
+use crate::control::types::{
+    ConnectionSelector, Decision, DecisionRequest, ErrorDetail, NetworkNames, Session,
+};
 
 /// Rows of a table that are printed together.
 const PIECE: usize = 1_000;
@@ -74,6 +77,7 @@ impl Asking<'_> {
             }
             Command::Sessions(args) => self.sessions(args).await,
             Command::Nat => self.get("/v1/nat", &[], view::nat).await,
+            Command::Dns(DnsCommand::Export(args)) => self.export(args).await,
             Command::Whois(args) => self.whois(args).await,
             Command::Counters(args) => self.counters(args).await,
             Command::Events(args) => self.events(args).await,
@@ -129,6 +133,26 @@ impl Asking<'_> {
         let name = name.or_else(|| endpoint.clone()).unwrap_or_default();
         let path = format!("/v1/connections/{}", escape(&name));
         self.get(&path, &[("service", service), ("endpoint", endpoint)], view::connection).await
+    }
+
+    async fn export(&self, args: Export) -> Result<(), Failure> {
+        let Export { format, network } = args;
+        let all = network.is_none();
+        let body = self.client().await?.get("/v1/names", &[("network", network)]).await?.whole().await?;
+        if self.output == Output::Json {
+            return Ok(writeln!(io::stdout().lock(), "{}", String::from_utf8_lossy(&body))?);
+        }
+        let mut networks: Vec<NetworkNames> = parse(&body)?;
+        if all {
+            networks.retain(|it| !it.names.is_empty());
+        }
+        // The addresses of two networks in one file would be those of neither.
+        if networks.len() > 1 {
+            let message = format!("{} networks have names: choose one by --network", networks.len());
+            let candidates = networks.into_iter().map(|it| it.network).collect();
+            return Err(Failure::Refused(ErrorDetail { code: Code::Ambiguous, message, candidates }));
+        }
+        Ok(view::names(networks.pop().as_ref(), format)?)
     }
 
     async fn whois(&self, args: WhoisArgs) -> Result<(), Failure> {

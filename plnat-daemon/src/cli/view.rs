@@ -2,6 +2,7 @@
 
 mod events;
 mod remote;
+mod names;
 mod resources;
 mod status;
 mod traffic;
@@ -12,6 +13,7 @@ pub(super) use remote::{
     RemoteConnection, connection_state, frontends_of_service, network_of_balancer, remote_connection,
     remote_connections, resource, resources,
 };
+pub(super) use names::names;
 pub(super) use resources::{connection, connections, decided, endpoint, endpoints, service, services};
 pub(super) use status::{reload, status};
 pub(super) use traffic::{counters, nat, session_grid, session_row, whois};

@@ -1,11 +1,13 @@
 //! The answers, exactly as they go over the socket and out of `plnat -o json`. Field names are the contract.
 
 mod counters;
+mod names;
 mod session;
 mod status;
 mod webhook;
 
 pub use counters::{CounterScope, CounterSet, NatUse, ReasonCount, verdict_name};
+pub use names::{NameRecord, NetworkNames};
 pub use session::{Protocol, Session, SessionFilter, SessionPage};
 pub use status::{CapacityUse, ConnectionCounts, InterfaceStatus, ReloadReport, Status};
 pub use webhook::{DeadLetter, Receiver};

@@ -17,11 +17,16 @@ impl Model {
                 .values()
                 .filter_map(|link| {
                     let network = self.networks.get(&link.spec.network)?;
+                    let dns = link.spec.dns.as_ref().map(|dns| intent::Dns {
+                        address: dns.address,
+                        queries_per_second: dns.queries_per_second,
+                    });
                     Some(intent::Link {
                         id: link.id,
                         interface: link.spec.interface.clone(),
                         network: network.id,
                         sources: link.spec.sources(&network.spec),
+                        dns,
                     })
                 })
                 .collect(),

@@ -55,7 +55,7 @@ pub(super) fn settle(
     let mut out = Settled { next, difference: Difference::default(), events: vec![], refusals: vec![] };
     index.check_links(wanted, &mut out.refusals);
     index.check(&mut out.refusals);
-    let addresses = assign(&index, old, &mut out.refusals);
+    let addresses = assign(&index, &wanted.links, old, &mut out.refusals);
     let network_ids = Ids::new(old.networks.values().map(|network| network.id));
     let link_ids = Ids::new(old.links.values().map(|link| link.id));
     let mut settling = Settling { old, request, out, addresses, network_ids, link_ids, now, guid };

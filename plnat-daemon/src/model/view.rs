@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Model;
 use super::endpoint::Endpoint;
+use super::names::Names;
 use super::resource::ResourceId;
 use super::service::{Audience, Service};
 use crate::intent::{ConnectionState, MemberState};
@@ -255,10 +256,11 @@ impl Model {
     }
 
     fn view_endpoint(&self, endpoint: &Endpoint) -> EndpointView {
-        let (spec, connection) = (&endpoint.spec, &endpoint.connection);
-        let service = self.services.get(&connection.service).filter(|it| it.guid == connection.service_guid);
-        let approved = service.filter(|_| connection.state == ConnectionState::Approved);
-        let dns = |fqdn: &String| DnsConfig { fqdn: fqdn.clone(), ip_addresses: vec![endpoint.address] };
+        let spec = &endpoint.spec;
+        let Names { fqdns, address } = self.names_of(endpoint);
+        let dns = |address| {
+            fqdns.iter().map(move |fqdn| DnsConfig { fqdn: fqdn.clone(), ip_addresses: vec![address] })
+        };
         EndpointView {
             id: spec.id.clone(),
             key: endpoint.key(),
@@ -269,11 +271,7 @@ impl Model {
             subnet: spec.subnet.to_string(),
             interfaces: self.links_of(&spec.network).map(|link| link.spec.interface.clone()).collect(),
             address: endpoint.address,
-            custom_dns_configs: approved
-                .into_iter()
-                .flat_map(|service| &service.spec.fqdns)
-                .map(dns)
-                .collect(),
+            custom_dns_configs: address.into_iter().flat_map(dns).collect(),
             connection: self.view_connection(endpoint),
         }
     }

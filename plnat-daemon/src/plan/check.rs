@@ -33,6 +33,10 @@ fn links(links: &[Link], capacity: &Capacity) -> Result<(), PlanError> {
             });
         }
         network(name, link.network)?;
+        if let Some(dns) = link.dns {
+            let range = "1 to 1000000000";
+            within("queries a second", name, dns.queries_per_second, 1, 1_000_000_000, range)?;
+        }
         once(&mut ids, link.id, "link", link.id)?;
         once(&mut interfaces, name, "interface", name)?;
     }
@@ -83,6 +87,13 @@ fn endpoints(endpoints: &[Endpoint], intent: &Intent) -> Result<(), PlanError> {
         .iter()
         .flat_map(|service| service.nat.iter().flatten().map(|&address| (service.network, address)))
         .collect();
+    for link in &intent.links {
+        let Some(address) = link.dns.map(|dns| dns.address) else { continue };
+        addresses.insert((&link.id, address));
+        if nat.contains(&(link.network, address)) {
+            return Err(PlanError::Twice { what: "address", name: format!("{address} on link {}", link.id) });
+        }
+    }
     for endpoint in endpoints {
         once(&mut keys, &endpoint.key, "endpoint", &endpoint.key)?;
         for link in &endpoint.links {

@@ -269,7 +269,13 @@ impl<'a> Sketch<'a> {
                 });
             }
             let mut flags = 0;
-            if consumers.contains(&link.id) {
+            if let Some(dns) = link.dns {
+                let key = AddressKey { scope: Scope::link(link.id), address: dns.address.into() };
+                let interval = NANOSECONDS / dns.queries_per_second;
+                let address = Address { kind: address_kind::DNS, slot: interval };
+                self.draft.records.addresses.insert(key, address);
+            }
+            if consumers.contains(&link.id) || link.dns.is_some() {
                 flags |= interface_flag::CONSUMER;
             }
             if providers.contains(&link.network) {
@@ -285,6 +291,9 @@ impl<'a> Sketch<'a> {
         Ok(())
     }
 }
+
+/// Nanoseconds in a second.
+const NANOSECONDS: u32 = 1_000_000_000;
 
 /// Protocol (index into [`Backend::blocks`]) and backend address of those that some rule of the service reaches on
 /// every port: their ports come from one block for all of the service's rules, or two rules would give the same NAT

@@ -18,6 +18,7 @@ use super::usage::Usage;
 use crate::auth::{AccessError, KeyKeeper};
 use crate::config::{self, Config, Diagnostics};
 use crate::dataplane::{DataPlane, PlaneError};
+use crate::dns;
 use crate::events::{EventBus, EventError, NewEvent, kind};
 use crate::intent::Intent;
 use crate::model::{Event, Model, ProbeTarget};
@@ -54,6 +55,8 @@ pub struct Parts<P> {
     pub probes: watch::Sender<probe::Targets>,
     /// What netlink has to resolve.
     pub networks: watch::Sender<Vec<netlink::Network>>,
+    /// What names are answered with.
+    pub dns: dns::Desk,
     /// Who may call the API.
     pub access: watch::Sender<Arc<KeyKeeper>>,
     /// Takes the receivers of events that the configuration names.
@@ -113,6 +116,7 @@ pub struct Gateway<P> {
     probes: watch::Sender<probe::Targets>,
     probe_targets: HashMap<String, ProbeTarget>,
     networks: watch::Sender<Vec<netlink::Network>>,
+    pub(super) dns: dns::Desk,
     webhooks: watch::Sender<Vec<WebhookSpec>>,
     access: watch::Sender<Arc<KeyKeeper>>,
 }
@@ -123,7 +127,8 @@ impl<P: DataPlane> Gateway<P> {
     /// # Errors
     /// When the maps cannot be read, or the store's slots do not fit them.
     pub fn new(parts: Parts<P>) -> anyhow::Result<Self> {
-        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, access, webhooks } = parts;
+        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, dns, access, webhooks } =
+            parts;
         let (stored_model, stored_slots) = (Stored::of(MODEL, &rows), Stored::of(SLOTS, &rows));
         let installed = plane.installed()?;
         // New maps hold no session that would name a slot, so slots may be given out anew.
@@ -167,6 +172,7 @@ impl<P: DataPlane> Gateway<P> {
             probes,
             probe_targets: HashMap::new(),
             networks,
+            dns,
             access,
             webhooks,
         })
@@ -513,6 +519,7 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Tells the prober and netlink what is wanted of them, where it changed.
     fn publish(&mut self) {
+        self.publish_names();
         let networks = self.grounds.wanted(&self.intent);
         self.networks.send_if_modified(|current| {
             let differs = *current != networks;

@@ -177,6 +177,7 @@ async fn answer(mut asked: mpsc::Receiver<Call>, state: Arc<Mutex<State>>) {
                     Ok(SessionPage { sessions, next: Some(end).filter(|&end| end < state.sessions) })
                 }));
             }
+            Call::Names(reply) => drop(reply.send(Ok(names()))),
             Call::Nat(reply) => drop(reply.send(Ok(nat()))),
             Call::Whois { address, port, protocol, reply } => {
                 let ours = |it: &Session| {
@@ -327,6 +328,21 @@ pub(crate) fn session(n: u64) -> Session {
         state: "established".into(),
         idle_seconds: 1,
     }
+}
+
+fn names() -> Vec<NetworkNames> {
+    let of = |network: &str, names: &[&str]| NetworkNames {
+        network: network.to_owned(),
+        names: names
+            .iter()
+            .map(|&name| NameRecord { name: name.to_owned(), addresses: vec![[10, 0, 0, 4].into()] })
+            .collect(),
+    };
+    vec![
+        of("contoso/net", &["web.example.com"]),
+        of("fabrikam/net", &["web.example.com"]),
+        of("provider/lan", &[]),
+    ]
 }
 
 fn nat() -> Vec<NatUse> {

@@ -73,7 +73,7 @@ const SERVICES: Room = Room::Set("services", |c| c.services);
 const RULES: Room = Room::Set("rules", |c| c.rules);
 
 /// All maps of the object that outlive the daemon.
-pub(super) const MAPS: [Shape; 18] = [
+pub(super) const MAPS: [Shape; 19] = [
     array("INTERFACES", size_of::<Interface>(), INTERFACES),
     // aya chooses the size of the value by what the kernel can do.
     Shape { name: "DEVICES", kind: MapType::DevMap, key: 4, value: 0, flags: 0, room: INTERFACES },
@@ -82,7 +82,8 @@ pub(super) const MAPS: [Shape; 18] = [
         size_of::<AddressKey>(),
         size_of::<Address>(),
         Room::Set("endpoints", |c| {
-            c.endpoints.saturating_add(c.services.saturating_mul(ADDRESSES_PER_SERVICE))
+            let services = c.services.saturating_mul(ADDRESSES_PER_SERVICE);
+            c.endpoints.saturating_add(services).saturating_add(c.links)
         }),
     ),
     Shape {
@@ -108,6 +109,7 @@ pub(super) const MAPS: [Shape; 18] = [
     counters("SERVICE_COUNTERS", SERVICES),
     array("PENDING_SEEN", 8, ENDPOINTS),
     array("ERROR_ALLOWANCE", 8, LINKS),
+    array("DNS_ALLOWANCE", 8, LINKS),
     Shape { name: "EVENTS", kind: MapType::RingBuf, key: 0, value: 0, flags: 0, room: Room::Fixed },
 ];
 

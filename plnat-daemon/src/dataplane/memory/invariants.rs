@@ -116,6 +116,7 @@ impl Broken<'_> {
             address_kind::NAT => records.services.get(&new.slot).is_some_and(|service| {
                 Scope::network(service.network) == key.scope && service.nat.contains(&key.address)
             }),
+            address_kind::DNS => !key.scope.is_provider() && key.scope != Scope::ANY && new.slot != 0,
             address_kind::NAT_ELSEWHERE => key.scope == Scope::ANY && new.slot == 0,
             _ => false,
         };

@@ -65,7 +65,7 @@ fn simple() -> (Intent, Ground) {
         ground
             .interfaces
             .insert(interface.clone(), GroundInterface { index: 10 + id, mac, mtu: 1500, up: true });
-        links.push(Link { id, interface, network, sources: vec!["10.0.0.0/8".parse().unwrap()] });
+        links.push(Link { id, interface, network, sources: vec!["10.0.0.0/8".parse().unwrap()], dns: None });
     }
     for number in 1..=3 {
         let mac = Mac::from_octets([2, 1, 0, 0, 0, number]);

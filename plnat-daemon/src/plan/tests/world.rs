@@ -39,7 +39,7 @@ pub(super) fn decode(genes: &[u8]) -> (Intent, Ground) {
             let sources =
                 genes.one(&[&["10.0.0.0/16"][..], &["10.0.0.0/16", "10.2.0.0/16"], &["10.0.0.0/8"]]);
             let sources = sources.iter().map(|prefix| prefix.parse().unwrap()).collect();
-            intent.links.push(Link { id, interface: format!("eth{id}"), network, sources });
+            intent.links.push(Link { id, interface: format!("eth{id}"), network, sources, dns: None });
         }
     }
     let mut services: Vec<Service> = SERVICES.iter().filter_map(|key| service(key, &mut genes)).collect();
