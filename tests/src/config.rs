@@ -166,7 +166,13 @@ impl Backend {
 impl Consumer {
     /// A consumer whose endpoint is for `provider/service`.
     pub fn new(name: &str, service: &str) -> Self {
-        Self { name: name.into(), service: service.into(), manual: false, sources: vec![], link: String::new() }
+        Self {
+            name: name.into(),
+            service: service.into(),
+            manual: false,
+            sources: vec![],
+            link: String::new(),
+        }
     }
 }
 

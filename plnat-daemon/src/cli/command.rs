@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::args::{
-    Cli, Command, ConnectionCommand, CounterArgs, Decide, DnsCommand, EndpointCommand, EventArgs, Export, Output,
-    Remove, ServiceCommand, SessionArgs, TokenCommand, WaitCommand, WebhookCommand, Which, WhoisArgs,
+    Cli, Command, ConnectionCommand, CounterArgs, Decide, DnsCommand, EndpointCommand, EventArgs, Export,
+    Output, Remove, ServiceCommand, SessionArgs, TokenCommand, WaitCommand, WebhookCommand, Which, WhoisArgs,
 };
 use super::arm::Arm;
 use super::client::{Answer, Client, escape, refusal};

@@ -65,8 +65,9 @@ pub(super) async fn endpoint(arm: &Arm<'_>, args: &WaitArgs, output: Output) -> 
 }
 
 fn done(name: &str, state: &str, body: Option<&Value>, output: Output) -> Result<(), Failure> {
-    Ok(match (output, body) {
+    match (output, body) {
         (Output::Json, body) => line(&body.unwrap_or(&Value::Null).to_string())?,
         _ => line(&format!("{name} is {state}"))?,
-    })
+    }
+    Ok(())
 }

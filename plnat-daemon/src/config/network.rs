@@ -92,7 +92,13 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
             // Written in full it may be one that is made through the API.
             let full = Reference::full(&network, Kind::VirtualNetwork);
             if full.is_some() {
-                return Some(LinkSpec { interface: interface?, network: full?, may_wait: true, sources, dns });
+                return Some(LinkSpec {
+                    interface: interface?,
+                    network: full?,
+                    may_wait: true,
+                    sources,
+                    dns,
+                });
             }
             if !section.reader.is_broken(Kind::VirtualNetwork.table(), &network) {
                 section.reader.wrong(section.span_of("network"), message, help);

@@ -177,8 +177,8 @@ fn select(name: &str) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
     };
     // Only keys before the first table are the file's own.
-    let own = before.lines().take_while(|line| !line.trim_start().starts_with('['));
-    let old = own.filter(|line| line.split('=').next().is_some_and(|key| key.trim() == "current")).next();
+    let mut own = before.lines().take_while(|line| !line.trim_start().starts_with('['));
+    let old = own.find(|line| line.split('=').next().is_some_and(|key| key.trim() == "current"));
     let new = format!("current = {}", toml::Value::from(name));
     let after = match old {
         Some(old) => before.replacen(old, &new, 1),
