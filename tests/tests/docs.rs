@@ -199,6 +199,76 @@ fn operations_names_every_kind_of_event() {
     }
 }
 
+/// Texts in the code of the API, without its tests.
+fn texts_of_the_api(directories: &[&str]) -> BTreeSet<String> {
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../plnat-daemon/src");
+    let mut waiting: Vec<PathBuf> = directories.iter().map(|it| source.join(it)).collect();
+    let mut texts = BTreeSet::new();
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(std::fs::read_dir(path).unwrap().map(|it| it.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        texts.extend(text.split('"').skip(1).step_by(2).map(str::to_owned));
+    }
+    texts
+}
+
+fn is_humped(text: &str) -> bool {
+    let inner = text.get(1..).unwrap_or_default();
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && inner.bytes().any(|byte| byte.is_ascii_uppercase())
+        && inner.bytes().any(|byte| byte.is_ascii_lowercase())
+}
+
+#[test]
+fn the_table_of_calls_is_the_api_s() {
+    let text = document("docs/api.md");
+    let (_, part) = text.split_once("## Calls").unwrap();
+    let rows = rows(part.split_once("\n### ").unwrap().0);
+    let group = "/subscriptions/{subscription}/resourceGroups/{group}";
+    let written: BTreeSet<(String, String)> = rows
+        .iter()
+        .map(|row| {
+            let path = code(row[0]).replace("{SUB}", "/subscriptions/{subscription}").replace("{RG}", group);
+            (path, row[1].to_owned())
+        })
+        .collect();
+    let known: BTreeSet<(String, String)> = plnat_daemon::api::routes()
+        .into_iter()
+        .map(|route| {
+            (route.path, route.methods.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    assert_eq!(written, known);
+    assert_eq!(written.len(), rows.len());
+}
+
+#[test]
+fn each_error_and_each_field_of_the_api_is_on_its_page() {
+    let text = document("docs/api.md");
+    let (fields, errors) = text.split_once("## Errors").unwrap();
+    let written: BTreeSet<String> = rows(errors).iter().map(|row| code(row[0]).to_owned()).collect();
+    // Words of fields, which are no errors.
+    let words = ["AllProbedDown", "AllProbedUp", "NetworkSecurityGroupEnabled", "RouteTableEnabled"];
+    let words = [&words[..], &["IPv4", "SourceIP", "SourceIPProtocol"]].concat();
+    let known: BTreeSet<String> = texts_of_the_api(&["api", "run/api", "run/api.rs", "door", "door.rs"])
+        .into_iter()
+        .filter(|it| it.starts_with(|first: char| first.is_ascii_uppercase()) && is_humped(it))
+        .filter(|it| !words.contains(&it.as_str()))
+        .collect();
+    assert_eq!(written, known);
+    let known = texts_of_the_api(&["api/shape", "api/shape.rs"]);
+    let missing: Vec<_> = known
+        .into_iter()
+        .filter(|it| it.starts_with(|first: char| first.is_ascii_lowercase()) && is_humped(it))
+        .filter(|it| !fields.contains(it.as_str()))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     for name in [
@@ -209,6 +279,7 @@ fn links_between_documents_lead_somewhere() {
         "docs/cli.md",
         "docs/dns.md",
         "docs/operations.md",
+        "docs/api.md",
         "docs/performance.md",
         "docs/security.md",
     ] {

@@ -23,6 +23,12 @@ use summary::Tally;
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Environment:
+  PLNAT_REQUIRE_CLIENTS  Azure's clients must be run by the ring `control`: the newest and the oldest Python package, the
+                         npm package, and az, which is installed (some minutes, 700 MB). Without it those that cannot be
+                         installed are passed over, and az is left out
+  PLNAT_AZ               An az that is there already, to be run by the ring `control`")]
 pub(crate) struct Options {
     /// Run one ring only: unit, doc or an integration target
     #[arg(long, value_name = "NAME")]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Door, Visit};
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Token};
 use crate::limits::AddressKey;
 use crate::serve::Peer;
 
@@ -111,6 +111,10 @@ async fn token(
     };
     if grant.grant_type != "client_credentials" {
         return refused(StatusCode::BAD_REQUEST, "unsupported_grant_type", "only client_credentials is");
+    }
+    // Whoever has a JSON Web Token has an issuer to ask for it.
+    if !grant.client_secret.starts_with(Token::PREFIX) {
+        return login.deny(from, &tenant, "the secret is no token of ours".to_owned()).await;
     }
     let keys = login.door.access.borrow().clone();
     let found = keys.authenticate(Credentials::Bearer(&grant.client_secret)).await;

@@ -259,6 +259,41 @@ fn the_audit_log_says_who_did_or_tried_what_from_where_with_what_result() {
 }
 
 #[test]
+fn a_token_is_given_back_to_whoever_shows_it_with_its_name_and_to_nobody_else() {
+    let (mine, other) = (Token::generate().unwrap(), Token::generate().unwrap());
+    let lines = principal("shop", &format!("tokens = [\"{}\"]", mine.hash()))
+        + &principal("desk", &format!("tokens = [\"{}\"]", other.hash()));
+    let (served, _) = exposed(Rig::new(), &lines, "");
+    let ask = |body: String| {
+        let kind = [("Content-Type", "application/x-www-form-urlencoded")];
+        served.raw("POST", "/any/oauth2/v2.0/token", &kind, body.as_bytes())
+    };
+    let grant = |name: &str, secret: &str| {
+        ask(format!("grant_type=client_credentials&client_id={name}&client_secret={secret}&scope=x"))
+    };
+    let given = grant("SHOP", mine.reveal());
+    assert!(given.head.contains("\r\ncache-control: no-store\r\n"), "{}", given.head);
+    assert_eq!(given.expect(200)["access_token"], mine.reveal());
+    for (name, secret) in [("desk", mine.reveal()), ("shop", "plnat_x"), ("shop", "a.b.c"), ("shop", "")] {
+        let refused = grant(name, secret);
+        assert_eq!(
+            (refused.status, &refused.body["error"]),
+            (401, &json!("invalid_client")),
+            "{name} {secret}"
+        );
+        assert!(!refused.body.to_string().contains("another"), "{}", refused.body);
+    }
+    assert_eq!(ask("grant_type=password&client_id=a&client_secret=b".to_owned()).status, 400);
+    assert_eq!(ask("client_id=a".to_owned()).status, 400);
+    let endpoints = served.raw("GET", "/metadata/endpoints", &[], b"").expect(200);
+    assert_eq!(endpoints["resourceManager"], format!("https://{}", served.address));
+    let audit = served.audit();
+    let denied: Vec<_> = audit.iter().map(|line| (&line["outcome"], &line["path"])).collect();
+    assert_eq!(denied, [(&json!("denied"), &json!("/any/oauth2/v2.0/token")); 4]);
+    assert!(!json!(audit).to_string().contains("plnat_"));
+}
+
+#[test]
 fn the_next_page_is_at_the_address_by_which_the_client_came() {
     let token = Token::generate().unwrap();
     let mut lines = format!(

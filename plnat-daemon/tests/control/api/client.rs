@@ -273,10 +273,14 @@ impl Served {
         body: &[u8],
     ) -> Answer {
         let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let kind = match headers.iter().any(|(name, _)| *name == "Content-Type") {
+            true => "",
+            false => "Content-Type: application/json\r\n",
+        };
         let query = if path.contains('?') { "&" } else { "?" };
         let head = format!(
             "{method} {path}{query}api-version=2024-05-01 HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n{more}\r\n",
+             {kind}Content-Length: {}\r\n{more}\r\n",
             self.address,
             body.len()
         );
