@@ -193,7 +193,9 @@ pub(crate) fn intent(backends: u32) -> Intent {
 
 /// The gateway's interfaces.
 pub(crate) fn links() -> Vec<Link> {
-    let link = |id, interface, network| Link { id, interface, network };
+    // All of them: clients have many addresses.
+    let sources = || vec![Default::default()];
+    let link = |id, interface, network| Link { id, interface, network, sources: sources(), dns: None };
     let providers = (0..BACKENDS).map(|at| link(2 + at, provider(at), PROVIDER));
     std::iter::once(link(1, "consumer".into(), CONSUMER)).chain(providers).collect()
 }
@@ -208,6 +210,7 @@ pub(crate) fn service(key: &str, nat: [Option<Ipv4Addr>; 8], members: &[u32]) ->
         backend_port: BACKEND_PORT,
         distribution: Distribution::FiveTuple,
         idle_minutes: IDLE_MINUTES,
+        tcp_reset: false,
         members: members.iter().map(member).collect(),
     };
     let rules = vec![rule("udp", Protocol::Udp), rule("tcp", Protocol::Tcp)];

@@ -112,6 +112,15 @@ impl Mac {
     }
 }
 
+/// What the data path writes as the destination of a DNS query that came to an interface with this address: locally
+/// administered, unicast, and never the interface's own. So the host's stack takes the frame for another host's, and only
+/// a packet socket sees it.
+#[inline(always)]
+pub const fn dns_mac(interface: Mac) -> Mac {
+    let [a, b, c, d] = interface.head.to_ne_bytes();
+    Mac { head: u32::from_ne_bytes([a & 0xfc | 2, b ^ 0x53, c, d]), ..interface }
+}
+
 /// Destination and source MAC address: the first twelve bytes of an Ethernet frame, written as three words.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
@@ -175,3 +184,20 @@ pub const ICMP: u8 = 1;
 pub const TCP: u8 = 6;
 /// IP protocol number of UDP (RFC 768).
 pub const UDP: u8 = 17;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_of_a_query_is_unicast_locally_administered_and_never_the_interfaces_own() {
+        for first in 0..=255u8 {
+            for second in [0, 0x53, 0xac, 0xff] {
+                let own = Mac::from_octets([first, second, 1, 2, 3, 4]);
+                let mark = dns_mac(own);
+                assert_ne!(mark, own);
+                assert_eq!(mark.octets()[0] & 3, 2);
+            }
+        }
+    }
+}

@@ -48,8 +48,8 @@ macro_rules! reasons {
 reasons! {
     Forward ToBackend = 0, "to_backend", "Client's packet translated and sent to a backend.";
     Forward ToClient = 1, "to_client", "Backend's packet translated and sent to its client.";
-    Answer ArpReply = 2, "arp_reply", "ARP request for an endpoint or NAT address answered.";
-    Answer EchoReply = 3, "echo_reply", "Ping to an approved endpoint's address answered.";
+    Answer ArpReply = 2, "arp_reply", "ARP request for an endpoint, NAT or DNS address answered.";
+    Answer EchoReply = 3, "echo_reply", "Ping to an approved endpoint's or a DNS address answered.";
     Pass NotAttached = 4, "not_attached", "The interface belongs to no link.";
     Pass NotOurs = 5, "not_ours", "Neither an endpoint nor a NAT address is concerned.";
     Pass OtherHost = 6, "other_host", "The frame is for another host's Ethernet address.";
@@ -80,6 +80,11 @@ reasons! {
     Forward ErrorToClient = 31, "error_to_client", "ICMP error about a client's packet translated and sent to the client.";
     Drop TooBig = 32, "too_big", "Longer than the MTU of its way out.";
     Answer ErrorSent = 33, "error_sent", "ICMP error sent about a dropped packet, which is counted by its own reason too.";
+    Drop SourceOutside = 34, "source_outside", "The source is none that the link's clients may have.";
+    Answer ResetSent = 35, "reset_sent", "TCP RST sent to an end of a session that was ended.";
+    Pass DnsQuery = 36, "dns_query", "DNS query to the link's DNS address, handed to the daemon alone.";
+    Drop DnsLimited = 37, "dns_limited", "DNS query beyond the link's rate.";
+    Drop DnsRefused = 38, "dns_refused", "Something else than a DNS query over UDP to the link's DNS address.";
 }
 
 /// Columns of a counter row: bytes first, then packets by reason, so that what every forwarded packet writes lies in one

@@ -10,6 +10,7 @@ mod port_block;
 mod rule;
 mod service;
 mod session;
+mod source;
 mod sweep;
 
 pub use address::{Address, AddressKey, address_kind};
@@ -21,5 +22,8 @@ pub use meta::Meta;
 pub use port_block::{FIRST_PORT, PORTS_PER_BLOCK, PortBlock, SUMMARY_WORDS, WORDS};
 pub use rule::{ANY_PORT, ANY_PROTOCOL, Rule, RuleKey, distribution};
 pub use service::{MAX_NAT_ADDRESSES, Service};
-pub use session::{CHOICES, CLAIMED, FREE, HOP_OVERFLOW, Line, LineKey, NO_PEER, WINDOW, tcp_state};
+pub use session::{
+    CHOICES, CLAIMED, FREE, HOP_OVERFLOW, Line, LineKey, NO_PEER, RESET_FRAME, RESETS_BOTH, WINDOW, tcp_state,
+};
+pub use source::{SourceKey, in_prefix};
 pub use sweep::{SweepReport, SweepRequest, sweep_mode};

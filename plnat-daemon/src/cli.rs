@@ -1,17 +1,25 @@
 //! `plnat`, the command line, and the options of `plnatd`.
 //!
-//! The command line is a client of the control socket and knows nothing else: what it prints with `-o json` is what the
-//! daemon sent, byte for byte.
+//! The command line is a client of the control socket, and of the resource API there or at a server, and knows nothing
+//! else: what it prints with `-o json` is what the daemon sent.
 
+mod apply;
 mod args;
+mod arm;
+mod body;
 mod client;
 mod command;
+mod connections;
 pub mod daemon;
+mod documents;
 mod exit;
 mod generate;
 mod output;
+mod place;
+mod resources;
 mod token;
 mod view;
+mod wait;
 
 pub use args::Cli;
 

@@ -162,6 +162,12 @@ pub trait DataPlane: Send {
     /// Sweeps a stripe of sessions or of port blocks.
     fn sweep(&mut self, request: SweepRequest) -> Result<SweepReport, PlaneError>;
 
+    /// Sends `count` RSTs that sweeps left. A plane that sends nothing has none.
+    fn send_resets(&mut self, count: u32) -> Result<(), PlaneError> {
+        let _ = count;
+        Ok(())
+    }
+
     /// Calls `each` for every live session whose line towards the backend is one of `lines`; [`ALL_LINES`] are all.
     fn sessions(&mut self, lines: Range<u32>, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError>;
 

@@ -5,6 +5,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use plnat_common::record::MAX_NAT_ADDRESSES;
 
 /// All that the gateway has to do.
@@ -45,6 +46,19 @@ pub struct Link {
     pub interface: String,
     /// Durable network id, 1 or more.
     pub network: u32,
+    /// Addresses that its clients may have.
+    pub sources: Vec<Ipv4Net>,
+    /// The DNS server that is reached over it.
+    pub dns: Option<Dns>,
+}
+
+/// The address of a link's DNS server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dns {
+    /// The address, in the consumer's network.
+    pub address: Ipv4Addr,
+    /// Queries a second in the long run, 1 or more.
+    pub queries_per_second: u32,
 }
 
 /// A private link service.
@@ -75,6 +89,8 @@ pub struct Rule {
     pub distribution: Distribution,
     /// Idle timeout in minutes, 1 to 127.
     pub idle_minutes: u8,
+    /// Whether both ends of a TCP session hear of its end by a RST.
+    pub tcp_reset: bool,
     /// Backends of the pool, healthy or not.
     pub members: Vec<Member>,
 }

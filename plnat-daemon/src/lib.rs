@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod dataplane;
+pub mod dns;
 pub mod door;
 pub mod events;
 pub mod intent;

@@ -27,6 +27,7 @@ mod load_balancer;
 mod look;
 mod meta;
 mod name;
+mod names;
 mod network;
 mod projection;
 mod refusal;
@@ -60,7 +61,8 @@ pub use load_balancer::{
 };
 pub use meta::{Extras, Kept, Meta, Owner};
 pub use name::{BadLocation, BadName, Location, Name};
-pub use network::{LinkSpec, NetworkSpec, Policies, SubnetSpec};
+pub use names::{NAME_TTL, NamedNetwork, NetworkNames};
+pub use network::{LinkDns, LinkSpec, NetworkSpec, Policies, SubnetSpec};
 pub use refusal::{Path, Refusal, Refusals, Step, Subject, Why, nearest};
 pub use request::{Precondition, Request, RequestError};
 pub use resource::{BadId, Kind, Reference, ResourceId};

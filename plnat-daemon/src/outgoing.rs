@@ -152,6 +152,20 @@ impl HttpClient {
         self.bounded(url, request, None, patience).await
     }
 
+    /// Sends any request and fetches a body of at most `most` bytes.
+    pub async fn exchange(
+        &self,
+        method: Method,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        most: usize,
+        patience: Duration,
+    ) -> Result<Answer, OutgoingError> {
+        let request = self.request(method, url, headers, body)?;
+        self.bounded(url, request, Some(most), patience).await
+    }
+
     fn request(
         &self,
         method: Method,

@@ -13,7 +13,7 @@ mod spec;
 mod verdict;
 
 pub use cloud_event::{CONTENT_TYPE, structured};
-pub use place::{DEAD_LETTERS, DeadLetter, PLACES, dead_letters};
+pub use place::{DEAD_LETTERS, DeadLetter, PLACES, Progress, dead_letters, progress};
 pub use runner::{Ended, Webhook, WebhookError};
 pub use secret::{BadSecret, Secret};
 pub use spec::{BadPattern, EventPattern, WebhookSpec};

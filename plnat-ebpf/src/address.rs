@@ -3,7 +3,7 @@
 use aya_ebpf::btf_maps::HashMap;
 use aya_ebpf::macros::btf_map;
 use plnat_common::net::{Ip4, Scope};
-use plnat_common::record::{Address, AddressKey, Interface};
+use plnat_common::record::{Address, AddressKey, Interface, address_kind};
 
 use crate::link;
 
@@ -15,6 +15,8 @@ static ADDRESSES: HashMap<AddressKey, Address, 32768> = HashMap::new();
 pub(crate) enum Target {
     /// A private endpoint, by slot.
     Endpoint(u32),
+    /// The link's DNS server; nanoseconds from one query to the next.
+    Dns(u32),
     /// A NAT address of the interface's own network, by service slot.
     Nat(u32),
     /// A NAT address of another network.
@@ -48,7 +50,10 @@ pub(crate) fn classify(interface: &Interface, address: Ip4) -> Target {
     if link::has_consumers(interface)
         && let Some(found) = find(link::consumer_scope(interface), address)
     {
-        return Target::Endpoint(found.slot);
+        return match found.kind {
+            address_kind::DNS => Target::Dns(found.slot),
+            _ => Target::Endpoint(found.slot),
+        };
     }
     if link::has_providers(interface)
         && let Some(found) = find(link::provider_scope(interface), address)

@@ -1,4 +1,4 @@
-//! ARP for endpoint and NAT addresses (RFC 826, RFC 5227). The host owns none of them, so two links may have the same.
+//! ARP for endpoint, NAT and DNS addresses (RFC 826, RFC 5227). The host owns none of them, so two links may have the same.
 
 use aya_ebpf::programs::XdpContext;
 use network_types::eth::EthHdr;
@@ -68,6 +68,7 @@ fn trip_of(interface: &Interface, address: Ip4, trip: &mut Trip) -> Result<bool,
     match address::classify(interface, address) {
         Target::Endpoint(slot) => trip.service = endpoint::record(slot)?.service,
         Target::Nat(service) => trip.service = service,
+        Target::Dns(_) => {}
         Target::NatElsewhere | Target::Foreign => return Ok(false),
     }
     Ok(true)

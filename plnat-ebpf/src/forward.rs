@@ -9,7 +9,7 @@ use crate::address::{self, Target};
 use crate::packet::Packet;
 use crate::rewrite::{self, Translation};
 use crate::session::{self, Found, Known};
-use crate::{Trip, backend, echo, endpoint, icmp_error, link, open, tcp};
+use crate::{Trip, backend, dns, echo, endpoint, icmp_error, link, mss, open, reset, source, tcp};
 
 /// The exit of a sound packet: `Ok` for one that is sent on.
 #[inline(always)]
@@ -64,9 +64,8 @@ fn known(
     let forward = !key.scope.is_provider();
     let (macs, egress) = way(&line, forward)?;
     fits(packet, egress, trip)?;
-    if packet.protocol == TCP && (packet.tcp_flags() & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED)
-    {
-        tcp::observe(found.index, packet.tcp_flags(), forward)?;
+    if packet.protocol == TCP {
+        segment(ctx, packet, &line, found.index, egress, forward)?;
     }
     session::touch(found.line);
     if forward {
@@ -77,6 +76,29 @@ fn known(
     rewrite::apply(packet, &Translation { source, destination, ports, macs });
     trip.egress = egress;
     Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
+}
+
+/// What a TCP packet of a session changes beside its translation.
+#[inline(always)]
+fn segment(
+    ctx: &XdpContext,
+    packet: &Packet,
+    line: &Known,
+    index: u32,
+    egress: u32,
+    forward: bool,
+) -> Result<(), Reason> {
+    let flags = packet.tcp_flags();
+    if flags & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED {
+        tcp::observe(index, flags, forward)?;
+        if flags & tcp::SYN != 0 {
+            mss::clamp(ctx, ctx.ingress_ifindex() as u32, egress);
+        }
+    }
+    if reset::is_due(line.idle_minutes) {
+        reset::note(index, packet);
+    }
+    Ok(())
 }
 
 /// Every link carries packets of this length (RFC 8200 section 5 asks it of links for IPv6); longer ones are held against the
@@ -120,6 +142,7 @@ fn unknown(
 ) -> Result<Reason, Reason> {
     let slot = match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => slot,
+        Target::Dns(interval) => return Err(dns::query(interface, packet, interval, trip)),
         Target::Nat(service) => {
             trip.service = service;
             return Err(Reason::NoSession);
@@ -133,6 +156,7 @@ fn unknown(
     if spoofed(interface, packet) {
         return Err(Reason::Spoofed);
     }
+    source::admit(interface, packet.source)?;
     trip.answerable = true;
     admit(slot, endpoint, packet, trip)?;
     if packet.ttl() <= 1 {
@@ -144,6 +168,9 @@ fn unknown(
     let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress_ifindex() as u32)?;
     fits(packet, opened.egress, trip)?;
     trip.answerable = false;
+    if packet.protocol == TCP {
+        mss::clamp(ctx, ctx.ingress_ifindex() as u32, opened.egress);
+    }
     rewrite::apply(packet, &opened.translation);
     trip.egress = opened.egress;
     Ok(Reason::ToBackend)
@@ -166,10 +193,16 @@ fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Tri
             if spoofed(interface, packet) {
                 return Err(Reason::Spoofed);
             }
+            source::admit(interface, packet.source)?;
             trip.answerable = true;
             admit(slot, endpoint, packet, trip)?;
             Err(echo::reply(packet))
         }
+        Target::Dns(_) => match (kind, code) {
+            (crate::packet::ECHO_REQUEST, 0) if spoofed(interface, packet) => Err(Reason::Spoofed),
+            (crate::packet::ECHO_REQUEST, 0) => Err(echo::reply(packet)),
+            _ => Err(refusal(kind)),
+        },
         Target::Nat(service) => {
             trip.service = service;
             if icmp_error::is_translatable(kind) {
@@ -212,7 +245,7 @@ fn admit(
 /// broadcast (RFC 1122 section 3.2.1.3, RFC 6890), an address of ours, or a frame with a multicast
 /// Ethernet source.
 #[inline(always)]
-fn spoofed(interface: &Interface, packet: &Packet) -> bool {
+pub(crate) fn spoofed(interface: &Interface, packet: &Packet) -> bool {
     let first = packet.source.octets()[0];
     let [_, second, _] = packet.macs();
     let multicast_mac = second >> 16 & 1 != 0;

@@ -1,7 +1,7 @@
 //! plnat's kernel programs.
 //!
 //! `plnat` is the data path, one program for all interfaces and both directions; `plnat_sweep` frees sessions and
-//! rested ports, run by the daemon. This file alone turns the name by which a packet leaves into a counter and an XDP
+//! rested ports, and `plnat_reset` sends the RSTs that this is cause for, both run by the daemon. This file alone turns the name by which a packet leaves into a counter and an XDP
 //! action; the stages that it calls only name it.
 
 #![no_std]
@@ -14,6 +14,7 @@ mod arp;
 mod atomic;
 mod backend;
 mod count;
+mod dns;
 mod echo;
 mod egress;
 mod endpoint;
@@ -21,15 +22,18 @@ mod event;
 mod forward;
 mod icmp_error;
 mod link;
+mod mss;
 mod open;
 mod packet;
 mod port;
 mod refuse;
+mod reset;
 mod rewrite;
 mod rule;
 mod secret;
 mod service;
 mod session;
+mod source;
 mod sweep;
 mod tcp;
 mod trace;
@@ -79,6 +83,12 @@ pub(crate) fn plnat_sweep(ctx: XdpContext) -> u32 {
         Some(()) => xdp_action::XDP_PASS,
         None => xdp_action::XDP_ABORTED,
     }
+}
+
+/// Sends the RSTs that the sweep left, one each run; see `reset`.
+#[xdp]
+pub(crate) fn plnat_reset(ctx: XdpContext) -> u32 {
+    reset::send(&ctx)
 }
 
 /// The exit of a packet, and the action of one that is sent on. `Err` is for the others: it only shortens the stages.

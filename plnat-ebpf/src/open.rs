@@ -4,11 +4,13 @@
 use plnat_common::hash;
 use plnat_common::net::{Ip4, MacPair, Port, Ports, Scope, TCP};
 use plnat_common::reason::Reason;
-use plnat_common::record::{Backend, Line, LineKey, MAX_NAT_ADDRESSES, Rule, Service, tcp_state};
+use plnat_common::record::{
+    Backend, Line, LineKey, MAX_NAT_ADDRESSES, RESETS_BOTH, Rule, Service, tcp_state,
+};
 
 use crate::rewrite::Translation;
 use crate::session::{self, NONE};
-use crate::{backend, forward, port, rule, secret, service, tcp};
+use crate::{backend, forward, port, reset, rule, secret, service, tcp};
 
 /// What the session's first packet needs.
 pub(crate) struct Opened {
@@ -69,6 +71,10 @@ pub(crate) fn session(
         }
     };
 
+    if reset::is_due(session.idle_minutes) {
+        reset::forget(front);
+        reset::forget(back);
+    }
     let translation = Translation {
         source: mapping.address,
         destination: backend.address,
@@ -108,7 +114,8 @@ pub(crate) fn session(
 #[inline(always)]
 fn session_of(endpoint: u32, rule: &Rule, key: &LineKey) -> Session {
     let tcp = if key.protocol == TCP as u32 { tcp_state::SYN_SENT } else { tcp_state::ESTABLISHED };
-    Session { endpoint, idle_minutes: rule.idle_minutes, tcp, now: session::now() }
+    let resets = if rule.tcp_reset != 0 && key.protocol == TCP as u32 { RESETS_BOTH } else { 0 };
+    Session { endpoint, idle_minutes: rule.idle_minutes | resets, tcp, now: session::now() }
 }
 
 /// A port on one of the service's NAT addresses. A client starts at the same address every time (RFC 4787 REQ-2, paired)

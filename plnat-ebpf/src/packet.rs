@@ -1,5 +1,5 @@
-//! From bytes to what cannot be wrong: the only file that reads headers, and with `rewrite`, `arp` and `echo` the only
-//! one that touches packet memory.
+//! From bytes to what cannot be wrong: the only file that reads headers, and with `rewrite` and those that make answers
+//! the only one that touches packet memory.
 
 use aya_ebpf::programs::XdpContext;
 use network_types::arp::ArpHdr;
@@ -81,6 +81,13 @@ impl Packet {
     pub(crate) fn tcp_flags(&self) -> u8 {
         // SAFETY: `frame` checked 20 bytes for TCP, and only TCP asks.
         unsafe { *self.header.add(13) }
+    }
+
+    /// Acknowledgment number of a TCP header, in host order.
+    #[inline(always)]
+    pub(crate) fn acknowledgment(&self) -> u32 {
+        // SAFETY: `frame` checked 20 bytes for TCP, and only TCP asks.
+        u32::from_be(unsafe { self.header.add(8).cast::<u32>().read_unaligned() })
     }
 
     /// Type and code of an ICMP message.
@@ -214,7 +221,7 @@ fn ipv4(ctx: &XdpContext, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Reas
 #[inline(always)]
 fn concerned(interface: &Interface, source: Ip4, destination: Ip4, reason: Reason) -> Reason {
     match address::classify(interface, destination) {
-        Target::Endpoint(_) | Target::Nat(_) => reason,
+        Target::Endpoint(_) | Target::Nat(_) | Target::Dns(_) => reason,
         Target::NatElsewhere => Reason::NatWrongSide,
         Target::Foreign if address::is_nat(interface, source) => Reason::Spoofed,
         Target::Foreign => Reason::NotOurs,

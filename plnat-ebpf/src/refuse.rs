@@ -42,7 +42,7 @@ fn kind(reason: Reason) -> Option<(u8, u8)> {
         // Communication administratively prohibited.
         Reason::Pending | Reason::Rejected | Reason::Disconnected => Some((3, 13)),
         // Port unreachable.
-        Reason::NoRule => Some((3, 3)),
+        Reason::NoRule | Reason::DnsRefused => Some((3, 3)),
         // Fragmentation needed.
         Reason::TooBig => Some((3, 4)),
         // Host unreachable. Not for a next hop that is just being resolved: the client tries again.

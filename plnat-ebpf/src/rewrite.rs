@@ -2,7 +2,7 @@
 //! difference (RFC 1624; a UDP checksum of zero stays zero, RFC 768).
 
 use plnat_common::checksum::{difference, difference16, update, update_udp};
-use plnat_common::net::{Ip4, MacPair, Ports, TCP};
+use plnat_common::net::{Ip4, Mac, MacPair, Ports, TCP};
 
 use crate::packet::Packet;
 
@@ -48,6 +48,16 @@ pub(crate) fn outer(packet: &Packet, source: Ip4, destination: Ip4) {
     ip.ttl_protocol = aged;
     ip.source = source;
     ip.destination = destination;
+}
+
+/// Writes the Ethernet destination alone.
+#[inline(always)]
+pub(crate) fn ethernet_destination(frame: *mut u8, mac: Mac) {
+    // SAFETY: every caller checked the 14 bytes of the Ethernet header.
+    unsafe {
+        frame.cast::<u32>().write_unaligned(mac.head);
+        frame.add(4).cast::<u16>().write_unaligned(mac.tail);
+    }
 }
 
 /// Writes the Ethernet addresses.

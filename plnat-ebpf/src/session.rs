@@ -60,6 +60,7 @@ fn matches(line: *const Line, words: [u64; 2], protocol: u32) -> bool {
 pub(crate) struct Known {
     pub(crate) endpoint: u32,
     pub(crate) tcp: u8,
+    pub(crate) idle_minutes: u8,
     pub(crate) way: u32,
     pub(crate) source: Ip4,
     pub(crate) destination: Ip4,
@@ -76,6 +77,7 @@ pub(crate) fn read(line: *const Line, key: &LineKey) -> Option<Known> {
         Known {
             endpoint: read_volatile(&raw const (*line).endpoint),
             tcp: read_volatile(&raw const (*line).tcp),
+            idle_minutes: read_volatile(&raw const (*line).idle_minutes),
             way: read_volatile(&raw const (*line).way),
             source: Ip4(read_volatile(&raw const (*line).new_source.0)),
             destination: Ip4(read_volatile(&raw const (*line).new_destination.0)),

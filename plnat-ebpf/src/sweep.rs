@@ -8,13 +8,13 @@ use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_loop};
 use aya_ebpf::programs::XdpContext;
 use plnat_common::net::{Scope, UDP};
 use plnat_common::record::{
-    CLAIMED, FREE, Line, PortBlock, SweepReport, SweepRequest, WORDS, backend_state, endpoint_state,
-    sweep_mode, tcp_state,
+    CLAIMED, FREE, Line, PortBlock, RESETS_BOTH, SweepReport, SweepRequest, WORDS, backend_state,
+    endpoint_state, sweep_mode, tcp_state,
 };
 
 use crate::packet::at;
 use crate::session::line;
-use crate::{backend, endpoint, port, service, session, tcp};
+use crate::{backend, endpoint, port, reset, service, session, tcp};
 
 /// What the loop's body sees.
 #[repr(C)]
@@ -31,7 +31,8 @@ pub(crate) fn run(ctx: &XdpContext) -> Option<()> {
     let request = unsafe { *request };
     // SAFETY: no arguments; both only read clocks.
     let (jiffies, nanoseconds) = unsafe { (bpf_jiffies64(), bpf_ktime_get_ns()) };
-    let report = SweepReport { live: 0, idle: 0, revoked: 0, ports: 0, jiffies, nanoseconds };
+    let report =
+        SweepReport { live: 0, idle: 0, revoked: 0, ports: 0, jiffies, nanoseconds, resets: 0, zero: 0 };
     let mut stripe = Stripe { request, report };
     // SAFETY: each body is a function of this object with the signature that the helper calls, and the stripe outlives the
     // loop.
@@ -76,15 +77,19 @@ extern "C" fn session_line(step: u32, stripe: *mut Stripe) -> i64 {
         return 0;
     }
     // SAFETY: a line of the map.
-    let (state, block, number) = unsafe {
+    let (state, minutes, block, number) = unsafe {
         (
             read_volatile(&raw const (*front).tcp),
+            read_volatile(&raw const (*front).idle_minutes),
             read_volatile(&raw const (*front).macs.0[2]),
             (*front).new_ports.source().number(),
         )
     };
     if !tcp::kill_if(front, |now| now == state) {
         return 0;
+    }
+    if reset::is_due(minutes) {
+        stripe.report.resets += reset::leave(index, peer, state);
     }
     session::unlink(index);
     session::unlink(peer);
@@ -137,7 +142,7 @@ fn is_idle(front: *mut Line, back: *mut Line, request: &SweepRequest) -> bool {
         )
     };
     let limit = match state {
-        tcp_state::ESTABLISHED => minutes as u32 * request.minute,
+        tcp_state::ESTABLISHED => (minutes & !RESETS_BOTH) as u32 * request.minute,
         tcp_state::SYN_SENT | tcp_state::SYN_RECEIVED => request.half_open,
         _ => request.transitory,
     };

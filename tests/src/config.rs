@@ -57,6 +57,8 @@ pub struct Service {
     pub probe: bool,
     /// Who is approved at once; everybody may ask.
     pub auto_approval: Vec<String>,
+    /// Names under which it is reached.
+    pub fqdns: Vec<String>,
 }
 
 /// A backend.
@@ -79,12 +81,14 @@ pub struct Rule {
     pub backend_port: u16,
     /// `Default`, `SourceIP` or `SourceIPProtocol`.
     pub distribution: &'static str,
+    /// Whether both ends hear of a session's end.
+    pub tcp_reset: bool,
 }
 
 impl Rule {
     /// A rule that spreads by addresses and ports.
     pub const fn new(protocol: &'static str, frontend_port: u16, backend_port: u16) -> Self {
-        Self { protocol, frontend_port, backend_port, distribution: "Default" }
+        Self { protocol, frontend_port, backend_port, distribution: "Default", tcp_reset: false }
     }
 }
 
@@ -97,6 +101,10 @@ pub struct Consumer {
     pub service: String,
     /// Whether the request is one that somebody else decides.
     pub manual: bool,
+    /// Addresses that clients may have; none: those of the network.
+    pub sources: Vec<String>,
+    /// Lines for its `[[link]]`.
+    pub link: String,
 }
 
 /// The port of the web servers, at the endpoint and at the backends.
@@ -143,6 +151,7 @@ impl Service {
             rules: vec![Rule::new("Tcp", HTTP, HTTP), Rule::new("Udp", UDP, UDP_BACKEND)],
             probe: true,
             auto_approval: vec!["*".into()],
+            fqdns: vec![],
         }
     }
 }
@@ -157,7 +166,13 @@ impl Backend {
 impl Consumer {
     /// A consumer whose endpoint is for `provider/service`.
     pub fn new(name: &str, service: &str) -> Self {
-        Self { name: name.into(), service: service.into(), manual: false }
+        Self {
+            name: name.into(),
+            service: service.into(),
+            manual: false,
+            sources: vec![],
+            link: String::new(),
+        }
     }
 }
 
@@ -227,7 +242,7 @@ name = "{name}"
                 "[[load_balancer.probe]]\nname = \"{name}\"\nprotocol = \"Http\"\nport = {HTTP}\nrequest_path = \"/health\"\ninterval_in_seconds = 5\nprobe_threshold = 1"
             )?;
         }
-        for Rule { protocol, frontend_port, backend_port, distribution } in &self.rules {
+        for Rule { protocol, frontend_port, backend_port, distribution, tcp_reset } in &self.rules {
             write!(
                 f,
                 r#"[[load_balancer.rule]]
@@ -238,6 +253,7 @@ protocol = "{protocol}"
 frontend_port = {frontend_port}
 backend_port = {backend_port}
 load_distribution = "{distribution}"
+enable_tcp_reset = {tcp_reset}
 "#
             )?;
             if self.probe {
@@ -257,7 +273,9 @@ load_balancer = "{name}"
 frontends = ["{name}"]
 visibility = "*"
 auto_approval = {audience}
-"#
+fqdns = {:?}
+"#,
+            self.fqdns
         )?;
         for address in &self.nat {
             writeln!(
@@ -271,7 +289,7 @@ auto_approval = {audience}
 
 impl Display for Consumer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { name, service, manual } = self;
+        let Self { name, service, manual, sources, link } = self;
         write!(
             f,
             r#"
@@ -285,6 +303,8 @@ address_prefix = "10.0.1.0/24"
 [[link]]
 interface = "{name}0"
 network = "{name}"
+sources = {sources:?}
+{link}
 [[private_endpoint]]
 name = "{name}"
 subscription = "{name}"

@@ -79,6 +79,12 @@ pub struct Frame {
     pub ip_options: Vec<u8>,
     /// What is above IP.
     pub upper: Upper,
+    /// Sequence number of a TCP segment.
+    pub sequence: u32,
+    /// Acknowledgment number of a TCP segment.
+    pub acknowledgment: u32,
+    /// Window of a TCP segment.
+    pub window: u16,
     /// Payload.
     pub payload: Vec<u8>,
     /// Bytes behind the IP packet, as Ethernet pads short frames.
@@ -99,6 +105,9 @@ impl Frame {
             fragment: 0x4000,
             ip_options: Vec::new(),
             upper,
+            sequence: 1,
+            acknowledgment: 2,
+            window: u16::MAX,
             payload: Vec::new(),
             padding: 0,
         }
@@ -144,8 +153,11 @@ impl Frame {
             Upper::Tcp { source, destination, flags, options } => {
                 out.extend(source.to_be_bytes());
                 out.extend(destination.to_be_bytes());
-                out.extend([0, 0, 0, 1, 0, 0, 0, 2]);
-                out.extend([(((20 + options.len()) / 4) << 4) as u8, *flags, 0xff, 0xff, 0, 0, 0, 0]);
+                out.extend(self.sequence.to_be_bytes());
+                out.extend(self.acknowledgment.to_be_bytes());
+                out.extend([(((20 + options.len()) / 4) << 4) as u8, *flags]);
+                out.extend(self.window.to_be_bytes());
+                out.extend([0; 4]);
                 out.extend(options);
                 Some(16)
             }

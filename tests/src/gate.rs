@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, DevMap, HashMap, MapData, PerCpuArray};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{TestRun as _, Xdp};
@@ -14,7 +15,8 @@ use aya::{Ebpf, EbpfLoader, Pod, TestRunOptions};
 use plnat_common::net::{Mac, Scope};
 use plnat_common::reason::{BYTES_TO_BACKEND, BYTES_TO_CLIENT, COLUMNS, Reason, Verdict};
 use plnat_common::record::{
-    Address, AddressKey, Event, Interface, Line, PortBlock, SweepReport, SweepRequest, interface_flag,
+    Address, AddressKey, Event, Interface, Line, PortBlock, RESET_FRAME, SourceKey, SweepReport,
+    SweepRequest, in_prefix, interface_flag,
 };
 
 use crate::frame::{Frame, MacBytes, Upper, verify};
@@ -112,12 +114,17 @@ fn ip(arguments: &str) -> Result<()> {
 /// MTU of the gate's interfaces.
 pub const MTU: u16 = 1500;
 
+fn source_key(side: Side, prefix: Ipv4Addr, length: u8) -> Key<Raw<SourceKey>> {
+    let key = SourceKey { scope: Scope::link(side.link()), address: prefix.into() };
+    Key::new(in_prefix(length), Raw(key))
+}
+
 /// The ICMP error that a dropped frame is answered with, if one is due.
 fn refusal(reason: Reason, frame: &[u8], ours: MacBytes) -> Option<Vec<u8>> {
     let kind = match reason {
         Reason::TtlExpired => (11, 0),
         Reason::Pending | Reason::Rejected | Reason::Disconnected => (3, 13),
-        Reason::NoRule => (3, 3),
+        Reason::NoRule | Reason::DnsRefused => (3, 3),
         Reason::TooBig => (3, 4),
         Reason::NoBackend | Reason::NoPort | Reason::TableFull => (3, 1),
         _ => return None,
@@ -176,10 +183,13 @@ impl Gate {
             .override_global("LINES", &lines, true)
             .override_global("AYA_LOG_LEVEL", &trace, true)
             .load(&object()?)?;
-        for name in ["plnat", "plnat_sweep"] {
+        for name in ["plnat", "plnat_sweep", "plnat_reset"] {
             let program: &mut Xdp = ebpf.program_mut(name).context("no such program")?.try_into()?;
             program.load().with_context(|| format!("the verifier refused {name}"))?;
-            keep_dispatched(program)?;
+            // The third has no interface left, and is seldom run.
+            if name != "plnat_reset" {
+                keep_dispatched(program)?;
+            }
         }
         let mut gate = Self { ebpf, bench: None, interfaces, lines };
         for side in Side::ALL {
@@ -189,6 +199,7 @@ impl Gate {
             let flags =
                 if side == Side::Provider { interface_flag::PROVIDER } else { interface_flag::CONSUMER };
             gate.interface(side, flags)?;
+            gate.source(side, Ipv4Addr::new(10, 0, 0, 0), 8)?;
         }
         Ok(gate)
     }
@@ -237,6 +248,22 @@ impl Gate {
         self.insert("ADDRESSES", AddressKey { scope, address: address.into() }, record)
     }
 
+    /// Lets the clients of a side's link have the addresses of a prefix.
+    pub fn source(&mut self, side: Side, prefix: Ipv4Addr, length: u8) -> Result<()> {
+        let key = source_key(side, prefix, length);
+        Ok(self.sources()?.insert(&key, 1, 0)?)
+    }
+
+    /// Takes that back.
+    pub fn no_source(&mut self, side: Side, prefix: Ipv4Addr, length: u8) -> Result<()> {
+        let key = source_key(side, prefix, length);
+        Ok(self.sources()?.remove(&key)?)
+    }
+
+    fn sources(&mut self) -> Result<LpmTrie<&mut MapData, Raw<SourceKey>, u32>> {
+        Ok(LpmTrie::try_from(self.ebpf.map_mut("SOURCES").context("no map SOURCES")?)?)
+    }
+
     /// Reads a port block.
     pub fn block(&self, index: u32) -> Result<PortBlock> {
         self.array("PORT_BLOCKS", index)
@@ -257,8 +284,17 @@ impl Gate {
     /// Runs the data path on a frame that came over `side`, and checks what must hold for every frame: its checksums
     /// were right if they were before, and exactly the rows of one link and at most one service moved.
     pub fn run(&mut self, side: Side, frame: &[u8]) -> Result<Outcome> {
+        self.run_program("plnat", Some(side), frame)
+    }
+
+    /// Runs the program that sends a RST that waits.
+    pub fn run_reset(&mut self) -> Result<Outcome> {
+        self.run_program("plnat_reset", None, &[0; RESET_FRAME])
+    }
+
+    fn run_program(&mut self, program: &str, side: Option<Side>, frame: &[u8]) -> Result<Outcome> {
         let before = self.counters()?;
-        let (action, out) = self.test_run("plnat", Some(self.ifindex(side)), frame, 1)?;
+        let (action, out) = self.test_run(program, side.map(|side| self.ifindex(side)), frame, 1)?;
         let after = self.counters()?;
         let mut moved = Vec::new();
         for ((row, old), (_, new)) in before.iter().zip(&after) {
@@ -300,6 +336,7 @@ impl Gate {
             wanted.push((row, reason.column(), 1));
             wanted.extend(error.as_ref().map(|_| (row, Reason::ErrorSent.column(), 1)));
         }
+        wanted.sort();
         let names = |moved: &[(Row, usize, u64)]| {
             let name = |column: usize| Reason::of_column(column).map_or("bytes", |reason| reason.name());
             moved

@@ -88,7 +88,7 @@ pub fn nat(gate: &mut Gate, addresses: &[Option<Ipv4Addr>]) -> Result<()> {
 
 /// Writes a rule's record.
 pub fn rule(gate: &mut Gate, slot: u32, distribution: u8, maglev: u64) -> Result<()> {
-    gate.set("RULES", slot, Rule { maglev, distribution, idle_minutes: 4, reserved: [0; 6] })
+    gate.set("RULES", slot, Rule { maglev, distribution, idle_minutes: 4, tcp_reset: 0, reserved: [0; 5] })
 }
 
 /// Writes a backend's record with port blocks 1 and 3 for TCP, 2 and 4 for UDP.

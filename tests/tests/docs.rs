@@ -206,6 +206,7 @@ fn links_between_documents_lead_somewhere() {
         "ARCHITECTURE.md",
         "CHANGELOG.md",
         "docs/configuration.md",
+        "docs/dns.md",
         "docs/operations.md",
         "docs/security.md",
     ] {

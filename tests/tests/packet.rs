@@ -1,11 +1,17 @@
 //! Packet ring: the real programs on made-up frames. Every test compares the whole frame, the exit and all counters.
 
+#[path = "packet/dns.rs"]
+mod dns;
 #[path = "packet/exits.rs"]
 mod exits;
 #[path = "packet/icmp.rs"]
 mod icmp;
+#[path = "packet/mss.rs"]
+mod mss;
 #[path = "packet/ports.rs"]
 mod ports;
+#[path = "packet/resets.rs"]
+mod resets;
 #[path = "packet/sessions.rs"]
 mod sessions;
 #[path = "packet/sweep.rs"]
@@ -24,6 +30,20 @@ fn gate() -> Result<Gate> {
     let mut gate = Gate::new()?;
     scene::set(&mut gate)?;
     Ok(gate)
+}
+
+/// Instructions that the verifier may go through for a program: a tenth of its own limit, so that a load takes no time.
+const BUDGET: u32 = 100_000;
+
+#[test]
+fn every_program_stays_within_the_verifiers_budget() -> Result<()> {
+    let gate = Gate::new()?;
+    for program in ["plnat", "plnat_sweep", "plnat_reset"] {
+        let instructions = gate.verified_instructions(program)?;
+        println!("{program}: {instructions} instructions");
+        anyhow::ensure!(instructions <= BUDGET, "{program}: {instructions}");
+    }
+    Ok(())
 }
 
 /// Sends a client's first packet and returns the NAT port that it was given; the frame is compared in full.

@@ -8,8 +8,12 @@ mod bulk;
 mod crash;
 #[path = "wire/decisions.rs"]
 mod decisions;
+#[path = "wire/dns.rs"]
+mod dns;
 #[path = "wire/life.rs"]
 mod life;
+#[path = "wire/manners.rs"]
+mod manners;
 #[path = "wire/nat.rs"]
 mod nat;
 #[path = "wire/overlap.rs"]

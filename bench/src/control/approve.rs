@@ -92,6 +92,7 @@ fn start(lane: &Lane, endpoints: u8) -> Result<Gateway<BpfPlane>> {
         file,
         probes: watch::channel(Arc::default()).0,
         networks: watch::channel(Vec::new()).0,
+        dns: plnat_daemon::dns::server().0,
         access: watch::channel(Arc::new(KeyKeeper::nobody())).0,
         webhooks: watch::channel(Vec::new()).0,
     })?;

@@ -12,13 +12,15 @@ pub mod address_kind {
     pub const NAT: u32 = 2;
     /// A NAT address of some network, under [`crate::net::Scope::ANY`]: a packet to it from elsewhere is dropped.
     pub const NAT_ELSEWHERE: u32 = 3;
+    /// The address of a link's DNS server; the scope is the link.
+    pub const DNS: u32 = 4;
 }
 
 /// Key: where, and which address.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Pod, Zeroable)]
 pub struct AddressKey {
-    /// Link (endpoints), network (NAT addresses) or [`Scope::ANY`].
+    /// Link (endpoints, DNS servers), network (NAT addresses) or [`Scope::ANY`].
     pub scope: Scope,
     /// The address.
     pub address: Ip4,
@@ -30,7 +32,8 @@ pub struct AddressKey {
 pub struct Address {
     /// One of [`address_kind`].
     pub kind: u32,
-    /// Slot in `ENDPOINTS` for an endpoint, in `SERVICES` for a NAT address; 0 for `NAT_ELSEWHERE`.
+    /// Slot in `ENDPOINTS` for an endpoint, in `SERVICES` for a NAT address; 0 for `NAT_ELSEWHERE`. For a DNS
+    /// server the nanoseconds from one query to the next in the long run.
     pub slot: u32,
 }
 

@@ -45,8 +45,10 @@ pub struct Rule {
     pub distribution: u8,
     /// Idle time after which an established session ends, in minutes (1 to 127).
     pub idle_minutes: u8,
+    /// 1: both ends of a TCP session hear of its end by a RST.
+    pub tcp_reset: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
 impl Rule {

@@ -26,6 +26,11 @@ pub const FREE: Scope = Scope(0);
 /// Scope of a line that is being filled by the program that took it; no link has this id.
 pub const CLAIMED: Scope = Scope(Scope::PROVIDER - 1);
 
+/// Bit of [`Line::idle_minutes`]: both ends hear of the session's end by a RST.
+pub const RESETS_BOTH: u8 = 0x80;
+/// Length of the made-up frame that the program which sends a RST is run on: the RST, and room for two tags.
+pub const RESET_FRAME: usize = 62;
+
 /// Values of [`Line::tcp`] (RFC 7857 section 2, RFC 5382): what both directions together have shown.
 pub mod tcp_state {
     /// The client sent SYN.
@@ -90,7 +95,7 @@ pub struct Line {
     pub protocol: u8,
     /// One of [`tcp_state`]; equal in both lines but for the moment of a change.
     pub tcp: u8,
-    /// Idle minutes of the session's rule.
+    /// Idle minutes of the session's rule, and [`RESETS_BOTH`].
     pub idle_minutes: u8,
     /// Place of the NAT address in its service.
     pub nat_place: u8,

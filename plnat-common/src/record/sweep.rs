@@ -50,6 +50,10 @@ pub struct SweepReport {
     pub jiffies: u64,
     /// `bpf_ktime_get_ns` when the sweep ran; with `jiffies` of two runs it gives the length of a jiffy.
     pub nanoseconds: u64,
+    /// RSTs that wait to be sent.
+    pub resets: u32,
+    /// Zero.
+    pub zero: u32,
 }
 
-const _: () = assert!(size_of::<SweepRequest>() == 32 && size_of::<SweepReport>() == 32);
+const _: () = assert!(size_of::<SweepRequest>() == 32 && size_of::<SweepReport>() == 40);

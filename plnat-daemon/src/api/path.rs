@@ -75,6 +75,8 @@ pub enum Target {
     AutoApproved(Name),
     /// Resource types that an endpoint can lead to.
     EndpointTypes(Name),
+    /// What resources would become if they were put.
+    WhatIf,
 }
 
 /// Why a path names nothing.
@@ -93,6 +95,11 @@ impl Target {
     pub fn parse(path: &str) -> Result<Self, BadPath> {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let (first, rest) = parts.split_first().ok_or(BadPath::Unknown)?;
+        if first.eq_ignore_ascii_case("plnat") {
+            // Not Azure's: the path of its own question of that name leads through deployments.
+            let [question] = rest else { return Err(BadPath::Unknown) };
+            return word(question, "whatIf").map(|()| Self::WhatIf);
+        }
         word(first, "subscriptions")?;
         let Some((subscription, rest)) = rest.split_first() else { return Ok(Self::Subscriptions) };
         let subscription: Name = subscription.parse()?;
@@ -115,7 +122,7 @@ impl Target {
     /// Whose it is.
     pub fn subscription(&self) -> Option<&Name> {
         match self {
-            Self::Subscriptions => None,
+            Self::Subscriptions | Self::WhatIf => None,
             Self::Subscription(subscription)
             | Self::Groups(subscription)
             | Self::ServiceVisibility(subscription)
@@ -221,6 +228,7 @@ mod tests {
                 "Auto",
             ),
             (&format!("{RG}/locations/west/availablePrivateEndpointTypes"), "EndpointTypes("),
+            ("/plnat/whatIf", "WhatIf"),
         ] {
             for path in [path.to_owned(), path.to_uppercase(), path.to_lowercase()] {
                 let target = format!("{:?}", Target::parse(&path).unwrap());
@@ -242,6 +250,9 @@ mod tests {
             "",
             "/",
             "/x",
+            "/plnat",
+            "/plnat/x",
+            "/plnat/whatIf/x",
             "/subscriptions/s/x",
             "/subscriptions/s/resourceGroups/g/x",
             "/subscriptions/s/providers",

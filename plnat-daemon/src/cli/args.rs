@@ -1,32 +1,38 @@
 //! The command line of `plnat`.
 
+mod connection;
+mod reach;
+mod resources;
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(super) use connection::{ConnectionCommand, Decide, Remove, Which};
+pub(super) use reach::Reach;
+pub(super) use resources::{
+    BalancerChange, BalancerCommand, BalancerOptions, Common, CreateEndpoint, Delete, EndpointCommand,
+    NetworkChange, NetworkCommand, NetworkOptions, ServiceChange, ServiceCommand, ServiceOptions, Tagged,
+    UpdateEndpoint,
+};
+
 use super::exit;
 use crate::auth::Role;
 use crate::control::types::Protocol;
 use crate::model::Name;
 
-/// Show and control the private link gateway on this machine.
+/// Show and control a private link gateway, this machine's or another one's.
 ///
-/// Talks to plnatd over its control socket. Names are those of the configuration file; upper and lower case make no
+/// Talks to plnatd over its control socket, or with --server or a context to its resource API. Names are those of
+/// resources: NAME, SUBSCRIPTION/NAME, SUBSCRIPTION/GROUP/NAME or a whole resource id. Upper and lower case make no
 /// difference, and where a name could mean several things all of them are listed and nothing is done.
 #[derive(Parser, Debug)]
 #[command(name = "plnat", version, after_help = exit::HELP, max_term_width = 100)]
 pub struct Cli {
-    /// Control socket of plnatd
-    #[arg(
-        long,
-        global = true,
-        env = "PLNAT_SOCKET",
-        default_value = "/run/plnat/plnat.sock",
-        value_name = "PATH"
-    )]
-    pub(super) socket: PathBuf,
+    #[command(flatten)]
+    pub(super) reach: Reach,
 
     /// Shape of the output
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "SHAPE")]
@@ -43,7 +49,7 @@ pub(super) enum Output {
     Table,
     /// A table with all columns, never wrapped
     Wide,
-    /// JSON for programs: what the daemon answers, unchanged; sessions and followed events one a line
+    /// JSON for programs: what the daemon answers; sessions and followed events one a line
     Json,
 }
 
@@ -51,19 +57,40 @@ pub(super) enum Output {
 pub(super) enum Command {
     /// Show how the gateway is: interfaces, connections, backends, capacity, problems
     Status,
-    /// Show private link services, what they publish and how their backends are
+    /// Virtual networks and their subnets
     #[command(subcommand)]
-    Service(Look),
-    /// Show private endpoints: the addresses by which consumers reach services
+    Network(NetworkCommand),
+    /// Load balancers: frontends, backends, rules and probes
+    #[command(subcommand, visible_alias = "lb")]
+    LoadBalancer(BalancerCommand),
+    /// Private link services: what a provider publishes, and how its backends are
     #[command(subcommand)]
-    Endpoint(Look),
+    Service(ServiceCommand),
+    /// Private endpoints: the addresses by which consumers reach services
+    #[command(subcommand)]
+    Endpoint(EndpointCommand),
     /// Show private endpoint connections and decide on them
     #[command(subcommand)]
     Connection(ConnectionCommand),
+    /// Make resources as files say
+    ///
+    /// Files hold resources as the API shows them, in YAML (one or several documents), JSON or TOML ([[resources]]),
+    /// each with `id`, or with `type` and `name`. All of them are checked by the gateway before the first is written;
+    /// what is as it should be is left alone. Resources that no file names stay as they are.
+    Apply(ApplyArgs),
+    /// Wait until something is so
+    #[command(subcommand)]
+    Wait(WaitCommand),
+    /// Gateways that have a name in the configuration file of plnat
+    #[command(subcommand)]
+    Context(ContextCommand),
     /// List live sessions with their translations
     Sessions(SessionArgs),
     /// Show ports in use for each NAT address and backend
     Nat,
+    /// Write the names that consumers are answered
+    #[command(subcommand)]
+    Dns(DnsCommand),
     /// Find who is behind a NAT address and port: consumer, link and client
     ///
     /// Several sessions may share a NAT address and port when they go to different backends; all are shown.
@@ -79,6 +106,9 @@ pub(super) enum Command {
     ///
     /// The whole new configuration is taken over, or none of it. Sessions of what did not change are untouched.
     Reload,
+    /// Show the receivers of events and what they did not take
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Make tokens for callers of the resource API
     #[command(subcommand)]
     Token(TokenCommand),
@@ -96,6 +126,14 @@ pub(super) enum Command {
 }
 
 #[derive(Subcommand, Debug)]
+pub(super) enum WebhookCommand {
+    /// List all: how far each is, and how many events were given up
+    List,
+    /// Show the events that were given up, oldest first
+    DeadLetters,
+}
+
+#[derive(Subcommand, Debug)]
 pub(super) enum TokenCommand {
     /// Make a token and show it, once, with what to write into the configuration file
     ///
@@ -109,10 +147,11 @@ pub(super) struct NewToken {
     /// Name of the principal, as the audit log will say it
     pub(super) name: Name,
     /// Subscription in which its roles hold; may be repeated
-    #[arg(long = "subscription", value_name = "NAME", required_unless_present = "everywhere")]
+    // Of the same id as the option of all commands, in whose place it stands here.
+    #[arg(id = "subscription", long, value_name = "NAME", required_unless_present = "everywhere")]
     pub(super) subscriptions: Vec<Name>,
     /// In every subscription
-    #[arg(long, conflicts_with = "subscriptions")]
+    #[arg(long, conflicts_with = "subscription")]
     pub(super) everywhere: bool,
     /// What it may do there: provider, consumer, reader or operator; may be repeated
     #[arg(long = "role", value_name = "ROLE", value_parser = role, required = true)]
@@ -126,50 +165,91 @@ fn role(text: &str) -> Result<Role, String> {
 }
 
 #[derive(Subcommand, Debug)]
-pub(super) enum Look {
+pub(super) enum ContextCommand {
     /// List all
     List,
-    /// Show one
-    Show {
-        /// Its name or id
+    /// Make one that which is used when nothing else is said
+    Use {
+        /// Its name; `local` is always there and means the control socket of this machine
         name: String,
+    },
+    /// Show one, or the one that is used
+    Show {
+        /// Its name
+        name: Option<String>,
     },
 }
 
+#[derive(Args, Debug)]
+pub(super) struct ApplyArgs {
+    /// File with resources; `-` for standard input
+    #[arg(short, long, required = true, num_args = 1.., value_name = "FILE")]
+    pub(super) file: Vec<PathBuf>,
+    /// Show what would change and change nothing; the exit code is 5 if something would
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
 #[derive(Subcommand, Debug)]
-pub(super) enum ConnectionCommand {
-    /// List all
-    List,
-    /// Show one
-    Show(Which),
-    /// Let a connection's traffic flow
-    Approve(Decide),
-    /// Refuse a connection; its traffic stops with the next packet
-    Reject(Decide),
-    /// Remove a connection: its endpoint becomes Disconnected for good
-    Remove(Decide),
+pub(super) enum WaitCommand {
+    /// Wait for the connection of a private endpoint
+    ///
+    /// Ends with exit code 5 when the time is over, and with 1 as soon as it cannot come so any more.
+    Endpoint(WaitArgs),
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum DnsCommand {
+    /// Write a network's names for a DNS server of its own
+    ///
+    /// Names whose connection is Approved, with the addresses of the network's endpoints. It is a copy: make it again
+    /// after each decision.
+    Export(Export),
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Which {
-    /// Name or id of the connection, or name of its endpoint
-    #[arg(required_unless_present = "endpoint")]
-    pub(super) name: Option<String>,
-    /// Only among the connections of this service
+pub(super) struct Export {
+    /// For which server
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// Only this network; needed where several have names
     #[arg(long, value_name = "NAME")]
-    pub(super) service: Option<String>,
-    /// Only the connection of this endpoint
-    #[arg(long, value_name = "NAME")]
-    pub(super) endpoint: Option<String>,
+    pub(super) network: Option<String>,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Format {
+    /// Lines for /etc/hosts
+    #[default]
+    Hosts,
+    /// host-record lines for dnsmasq
+    Dnsmasq,
+    /// A response policy zone for BIND and others
+    Bind,
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Decide {
-    #[command(flatten)]
-    pub(super) which: Which,
-    /// Words for the consumer, at most 140 characters
-    #[arg(long, value_name = "TEXT")]
-    pub(super) description: Option<String>,
+pub(super) struct WaitArgs {
+    /// The endpoint
+    pub(super) name: String,
+    /// What to wait for
+    #[arg(long = "for", value_enum, value_name = "STATE")]
+    pub(super) state: Awaited,
+    /// How long at most: 300, 90s, 5m, 1h
+    #[arg(long, default_value = "5m", value_parser = reach::duration, value_name = "TIME")]
+    pub(super) timeout: std::time::Duration,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Awaited {
+    /// The provider approved the connection
+    Approved,
+    /// The provider rejected it
+    Rejected,
+    /// The provider removed it
+    Disconnected,
+    /// There is no such endpoint any more
+    Deleted,
 }
 
 #[derive(Args, Debug)]

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::UnixStream;
@@ -41,18 +41,30 @@ impl Client {
         self.send(Method::POST, path, body.into()).await
     }
 
-    async fn send(mut self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
-        let request = Request::builder()
+    async fn send(self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
+        let answer = self.exchange(method, path, HeaderMap::new(), body).await?;
+        let ok = answer.response.status().is_success();
+        if ok { Ok(answer) } else { Err(refusal(&answer.whole().await?)) }
+    }
+
+    /// Sends any request. Whatever comes is an answer.
+    pub(super) async fn exchange(
+        mut self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, "plnatd")
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| Failure::Strange(error.to_string()))?;
+        request.headers_mut().extend(headers);
         let response = self.sender.send_request(request).await.map_err(broken)?;
-        let ok = response.status().is_success();
-        let answer = Answer { response, rest: Vec::new(), connection: self.connection };
-        if ok { Ok(answer) } else { Err(refusal(&answer.whole().await?)) }
+        Ok(Answer { response, rest: Vec::new(), connection: self.connection })
     }
 }
 
@@ -70,6 +82,16 @@ impl Drop for Answer {
 }
 
 impl Answer {
+    /// Its status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// Its headers.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
     /// The whole body.
     pub(super) async fn whole(mut self) -> Result<Vec<u8>, Failure> {
         while let Some(data) = self.more().await? {

@@ -1,19 +1,24 @@
 //! What each command asks and how its answer is shown.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::args::{
-    Cli, Command, ConnectionCommand, CounterArgs, Decide, EventArgs, Look, Output, SessionArgs, TokenCommand,
-    Which, WhoisArgs,
+    Cli, Command, ConnectionCommand, CounterArgs, Decide, DnsCommand, EndpointCommand, EventArgs, Export,
+    Output, Remove, ServiceCommand, SessionArgs, TokenCommand, WaitCommand, WebhookCommand, Which, WhoisArgs,
 };
+use super::arm::Arm;
 use super::client::{Answer, Client, escape, refusal};
 use super::exit::Failure;
-use super::{generate, token, view};
-use crate::control::types::{ConnectionSelector, Decision, DecisionRequest, Session};
+use super::place::{At, Place};
+use super::resources::Resources;
+use super::{apply, connections, generate, place, token, view, wait};
+use crate::control::Code;
+use crate::control::types::{
+    ConnectionSelector, Decision, DecisionRequest, ErrorDetail, NetworkNames, Session,
+};
 
 /// Rows of a table that are printed together.
 const PIECE: usize = 1_000;
@@ -23,16 +28,18 @@ pub(super) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(&directory),
+        Command::Context(command) => place::context(&command, cli.output),
         Command::Token(TokenCommand::New(asked)) => token::new(&asked, cli.output),
         command => {
+            let place = Place::of(cli.reach)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(Asking { socket: &cli.socket, output: cli.output }.run(command))
+            runtime.block_on(Asking { place: &place, output: cli.output }.run(command))
         }
     }
 }
 
 struct Asking<'a> {
-    socket: &'a Path,
+    place: &'a Place,
     output: Output,
 }
 
@@ -42,35 +49,76 @@ impl Asking<'_> {
     async fn run(&self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Status => self.get("/v1/status", &[], view::status).await,
-            Command::Service(Look::List) => self.get("/v1/services", &[], view::services).await,
-            Command::Service(Look::Show { name }) => {
+            Command::Service(ServiceCommand::List) if self.sees_gateway() => {
+                self.get("/v1/services", &[], view::services).await
+            }
+            Command::Service(ServiceCommand::Show { name }) if self.sees_gateway() => {
                 self.get(&format!("/v1/services/{}", escape(&name)), &[], view::service).await
             }
-            Command::Endpoint(Look::List) => self.get("/v1/endpoints", &[], view::endpoints).await,
-            Command::Endpoint(Look::Show { name }) => {
+            Command::Endpoint(EndpointCommand::List) if self.sees_gateway() => {
+                self.get("/v1/endpoints", &[], view::endpoints).await
+            }
+            Command::Endpoint(EndpointCommand::Show { name }) if self.sees_gateway() => {
                 self.get(&format!("/v1/endpoints/{}", escape(&name)), &[], view::endpoint).await
             }
-            Command::Connection(command) => self.connection(command).await,
+            Command::Connection(command) if self.sees_gateway() && !is_about_many(&command) => {
+                self.connection(command).await
+            }
+            Command::Connection(command) => connections::run(&self.arm()?, command, self.output).await,
+            Command::Network(command) => Resources::new(&self.arm()?, self.output).network(command).await,
+            Command::LoadBalancer(command) => {
+                Resources::new(&self.arm()?, self.output).balancer(command).await
+            }
+            Command::Service(command) => Resources::new(&self.arm()?, self.output).service(command).await,
+            Command::Endpoint(command) => Resources::new(&self.arm()?, self.output).endpoint(command).await,
+            Command::Apply(args) => apply::apply(&self.arm()?, &args, self.output).await,
+            Command::Wait(WaitCommand::Endpoint(args)) => {
+                wait::endpoint(&self.arm()?, &args, self.output).await
+            }
             Command::Sessions(args) => self.sessions(args).await,
             Command::Nat => self.get("/v1/nat", &[], view::nat).await,
+            Command::Dns(DnsCommand::Export(args)) => self.export(args).await,
             Command::Whois(args) => self.whois(args).await,
             Command::Counters(args) => self.counters(args).await,
             Command::Events(args) => self.events(args).await,
+            Command::Webhook(WebhookCommand::List) => self.get("/v1/webhooks", &[], view::webhooks).await,
+            Command::Webhook(WebhookCommand::DeadLetters) => {
+                self.get("/v1/webhooks", &[], view::dead_letters).await
+            }
             Command::Reload => {
                 let answer = self.client().await?.post("/v1/reload", &json!({})).await?;
                 self.show(answer, view::reload).await
             }
-            Command::Completions { .. } | Command::Man { .. } | Command::Token(_) => Ok(()),
+            Command::Completions { .. } | Command::Man { .. } | Command::Context(_) | Command::Token(_) => {
+                Ok(())
+            }
         }
     }
 
+    /// Whether services, endpoints and connections are shown as the gateway has them, with the health of backends and
+    /// links; else they are shown as resources of their subscriptions.
+    fn sees_gateway(&self) -> bool {
+        let Place { at, subscription, group } = self.place;
+        matches!(at, At::Socket(_)) && subscription.is_none() && group.is_none()
+    }
+
+    fn arm(&self) -> Result<Arm<'_>, Failure> {
+        Arm::new(self.place)
+    }
+
     async fn connection(&self, command: ConnectionCommand) -> Result<(), Failure> {
-        let (decision, Decide { which, description }) = match command {
+        let (decision, which, description) = match command {
             ConnectionCommand::List => return self.get("/v1/connections", &[], view::connections).await,
             ConnectionCommand::Show(which) => return self.show_connection(which).await,
-            ConnectionCommand::Approve(decide) => (Decision::Approve, decide),
-            ConnectionCommand::Reject(decide) => (Decision::Reject, decide),
-            ConnectionCommand::Remove(decide) => (Decision::Remove, decide),
+            ConnectionCommand::Approve(Decide { name, service, endpoint, description, .. }) => {
+                (Decision::Approve, Which { name, service, endpoint }, description)
+            }
+            ConnectionCommand::Reject(Decide { name, service, endpoint, description, .. }) => {
+                (Decision::Reject, Which { name, service, endpoint }, description)
+            }
+            ConnectionCommand::Remove(Remove { which, description }) => {
+                (Decision::Remove, which, description)
+            }
         };
         let Which { name, service, endpoint } = which;
         let connection = ConnectionSelector { name, service, endpoint };
@@ -85,6 +133,26 @@ impl Asking<'_> {
         let name = name.or_else(|| endpoint.clone()).unwrap_or_default();
         let path = format!("/v1/connections/{}", escape(&name));
         self.get(&path, &[("service", service), ("endpoint", endpoint)], view::connection).await
+    }
+
+    async fn export(&self, args: Export) -> Result<(), Failure> {
+        let Export { format, network } = args;
+        let all = network.is_none();
+        let body = self.client().await?.get("/v1/names", &[("network", network)]).await?.whole().await?;
+        if self.output == Output::Json {
+            return Ok(writeln!(io::stdout().lock(), "{}", String::from_utf8_lossy(&body))?);
+        }
+        let mut networks: Vec<NetworkNames> = parse(&body)?;
+        if all {
+            networks.retain(|it| !it.names.is_empty());
+        }
+        // The addresses of two networks in one file would be those of neither.
+        if networks.len() > 1 {
+            let message = format!("{} networks have names: choose one by --network", networks.len());
+            let candidates = networks.into_iter().map(|it| it.network).collect();
+            return Err(Failure::Refused(ErrorDetail { code: Code::Ambiguous, message, candidates }));
+        }
+        Ok(view::names(networks.pop().as_ref(), format)?)
     }
 
     async fn whois(&self, args: WhoisArgs) -> Result<(), Failure> {
@@ -174,7 +242,15 @@ impl Asking<'_> {
     }
 
     async fn client(&self) -> Result<Client, Failure> {
-        Client::connect(self.socket).await
+        Client::connect(self.place.socket()?).await
+    }
+}
+
+/// Whether a command decides about several connections at once.
+fn is_about_many(command: &ConnectionCommand) -> bool {
+    match command {
+        ConnectionCommand::Approve(decide) | ConnectionCommand::Reject(decide) => decide.all_pending,
+        ConnectionCommand::List | ConnectionCommand::Show(_) | ConnectionCommand::Remove(_) => false,
     }
 }
 

@@ -1,14 +1,23 @@
 //! Answers as tables.
 
 mod events;
+mod names;
+mod remote;
 mod resources;
 mod status;
 mod traffic;
+mod webhooks;
 
 pub(super) use events::{EventStream, events};
+pub(super) use names::names;
+pub(super) use remote::{
+    RemoteConnection, connection_state, frontends_of_service, network_of_balancer, remote_connection,
+    remote_connections, resource, resources,
+};
 pub(super) use resources::{connection, connections, decided, endpoint, endpoints, service, services};
 pub(super) use status::{reload, status};
 pub(super) use traffic::{counters, nat, session_grid, session_row, whois};
+pub(super) use webhooks::{dead_letters, webhooks};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

@@ -1,11 +1,15 @@
 //! `[[network]]` and `[[link]]`.
 
+use std::net::{IpAddr, SocketAddr};
+
+use toml::de::DeValue;
+
 use super::gateway::Gateway;
 use super::resolve::{DEFAULT_GROUP, Names};
 use super::section::Section;
-use super::value::{location, name, prefix, text, word};
+use super::value::{Complaint, address, location, name, number, prefix, text, word};
 use crate::model::{
-    Kind, LinkSpec, Location, Name, NetworkSpec, Policies, Reference, ResourceId, SubnetSpec,
+    Kind, LinkDns, LinkSpec, Location, Name, NetworkSpec, Policies, Reference, ResourceId, SubnetSpec,
 };
 
 const POLICIES: [(&str, Policies); 2] = [("Enabled", Policies::Enabled), ("Disabled", Policies::Disabled)];
@@ -49,9 +53,38 @@ fn read_subnet(section: &Section<'_>) -> Option<SubnetSpec> {
     })
 }
 
+/// Most queries a second, and how many where the file says nothing.
+const MOST_QUERIES: u32 = 1_000_000;
+const QUERIES: u32 = 200;
+
+fn read_dns(section: &Section<'_>) -> Option<LinkDns> {
+    let address = section.optional("dns", address);
+    let forward_to = section.list("dns_forward_to", "[\"9.9.9.9\"]", resolver);
+    let rate = section.optional("dns_queries_per_second", number(1..=MOST_QUERIES));
+    if !section.has("dns") {
+        for key in ["dns_forward_to", "dns_queries_per_second"] {
+            if section.has(key) {
+                let message = format!("`{key}` without `dns` has no effect");
+                section.reader.wrong(section.span.clone(), message, "write dns = \"10.0.0.53\" as well");
+            }
+        }
+    }
+    Some(LinkDns { address: address?, forward_to, queries_per_second: rate.unwrap_or(QUERIES) })
+}
+
+/// A resolver by address, with a port if it is not 53.
+fn resolver(value: &DeValue<'_>) -> Result<SocketAddr, Complaint> {
+    let text = text(value)?;
+    let help = || "write an address like \"9.9.9.9\", or one with a port like \"10.0.0.2:5353\"".to_owned();
+    let plain = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+    plain.or_else(|_| text.parse()).map_err(|_| (format!("`{text}` is no address of a resolver"), help()))
+}
+
 pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec> {
     let interface = section.required("interface", "\"eth0\"", text);
     let network = section.required("network", "\"contoso\"", text);
+    let sources = section.list("sources", "[\"10.0.0.0/16\"]", prefix);
+    let dns = read_dns(section);
     let network = network?;
     let (network, may_wait) = match names.resolve_free(Kind::VirtualNetwork, &network) {
         Ok(id) => (Some(id), false),
@@ -59,7 +92,13 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
             // Written in full it may be one that is made through the API.
             let full = Reference::full(&network, Kind::VirtualNetwork);
             if full.is_some() {
-                return Some(LinkSpec { interface: interface?, network: full?, may_wait: true });
+                return Some(LinkSpec {
+                    interface: interface?,
+                    network: full?,
+                    may_wait: true,
+                    sources,
+                    dns,
+                });
             }
             if !section.reader.is_broken(Kind::VirtualNetwork.table(), &network) {
                 section.reader.wrong(section.span_of("network"), message, help);
@@ -67,5 +106,5 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
             (None, false)
         }
     };
-    Some(LinkSpec { interface: interface?, network: network?, may_wait })
+    Some(LinkSpec { interface: interface?, network: network?, may_wait, sources, dns })
 }

@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 
 use super::ControlError;
 use super::types::{
-    Connection, CounterSet, Decision, Endpoint, NatUse, Protocol, ReloadReport, Service, Session,
-    SessionFilter, SessionPage, Status,
+    Connection, CounterSet, Decision, Endpoint, NatUse, NetworkNames, Protocol, ReloadReport, Service,
+    Session, SessionFilter, SessionPage, Status,
 };
 
 /// Where the answer goes. A closed one means that the client left.
@@ -50,6 +50,8 @@ pub enum Call {
     },
     /// A page of sessions.
     Sessions(SessionQuery, Reply<SessionPage>),
+    /// The names of every network.
+    Names(Reply<Vec<NetworkNames>>),
     /// Ports in use.
     Nat(Reply<Vec<NatUse>>),
     /// Whose a NAT address and port are: several sessions may share them towards different backends.

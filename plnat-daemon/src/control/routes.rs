@@ -2,16 +2,18 @@
 
 mod events;
 mod traffic;
+mod webhooks;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 
 use super::door::{Door, Parsed};
-use super::selection::{endpoint, select, service};
+use super::selection::{endpoint, network, select, service};
 use super::server::Peer;
 use super::types::{
-    Connection, ConnectionSelector, DecisionRequest, Endpoint, ReloadReport, Service, Status,
+    Connection, ConnectionSelector, DecisionRequest, Endpoint, NetworkNames, ReloadReport, Service, Status,
 };
 use super::{Call, Code, ControlError};
 
@@ -35,11 +37,13 @@ pub(super) fn router(door: Door) -> Router {
         .route("/v1/connections/{name}", get(show_connection))
         .route("/v1/decisions", post(decide))
         .route("/v1/sessions", get(traffic::sessions))
+        .route("/v1/names", get(names))
         .route("/v1/nat", get(traffic::nat))
         .route("/v1/whois", get(traffic::whois))
         .route("/v1/counters", get(traffic::counters))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(events::stream))
+        .route("/v1/webhooks", get(webhooks::list))
         .route("/v1/reload", post(reload))
         .fallback(async || ControlError::new(Code::NotFound, "there is no such path"))
         .method_not_allowed_fallback(async || {
@@ -98,6 +102,20 @@ async fn decide(
     let all = door.ask(Call::Connections).await?;
     let id = select(&all, &connection)?.id.clone();
     door.ask(|reply| Call::Decide { id, decision, description, actor, reply }).await.map(Json)
+}
+
+/// `GET /v1/names`: which network; all without.
+#[derive(Deserialize)]
+struct NamesQuery {
+    network: Option<String>,
+}
+
+async fn names(State(door): State<Door>, query: Parsed<Query<NamesQuery>>) -> Answer<Vec<NetworkNames>> {
+    let all = door.ask(Call::Names).await?;
+    match query.0.0.network {
+        Some(name) => Ok(Json(vec![network(&all, &name)?.clone()])),
+        None => Ok(Json(all)),
+    }
 }
 
 async fn reload(State(door): State<Door>) -> Answer<ReloadReport> {

@@ -1,6 +1,6 @@
 //! Which thing a person means by a name. Case does not matter, and a name that fits several things is refused.
 
-use super::types::{Connection, ConnectionSelector, Endpoint, Service};
+use super::types::{Connection, ConnectionSelector, Endpoint, NetworkNames, Service};
 use super::{Code, ControlError};
 
 /// The service with this name, id or alias.
@@ -20,6 +20,15 @@ pub(super) fn endpoint<'a>(all: &'a [Endpoint], name: &str) -> Result<&'a Endpoi
     one("endpoint", &format!("{name:?}"), &found, |it| {
         format!("{} (network {}, service {}, id {})", it.name, it.network, it.service, it.id)
     })
+}
+
+/// The network with this name, alone or with what it belongs to.
+pub(super) fn network<'a>(all: &'a [NetworkNames], name: &str) -> Result<&'a NetworkNames, ControlError> {
+    let last = |it: &NetworkNames| it.network.rsplit('/').next().unwrap_or_default().to_owned();
+    let fits =
+        |it: &&NetworkNames| it.network.eq_ignore_ascii_case(name) || last(it).eq_ignore_ascii_case(name);
+    let found: Vec<_> = all.iter().filter(fits).collect();
+    one("network", &format!("{name:?}"), &found, |it| it.network.clone())
 }
 
 /// The one connection that is meant. A name is looked for among ids and names of connections first and among names of

@@ -12,7 +12,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
 use super::door::Door;
-use super::{Call, routes};
+use super::{Call, resources, routes};
+use crate::api;
 use crate::events::EventBus;
 
 /// Name of the socket in the run directory.
@@ -88,10 +89,16 @@ impl Control {
         &self.file.path
     }
 
-    /// Serves until dropped. Streams to clients end then too.
-    pub async fn serve(self, calls: mpsc::Sender<Call>, events: Arc<EventBus>) -> io::Result<()> {
+    /// Serves until dropped. Streams to clients end then too. Calls of the resource API go their own way.
+    pub async fn serve(
+        self,
+        calls: mpsc::Sender<Call>,
+        resources: mpsc::Sender<api::Call>,
+        events: Arc<EventBus>,
+    ) -> io::Result<()> {
         let (_alive, stop) = watch::channel(());
-        let router = routes::router(Door { calls, events, stop });
+        let resources = resources::router(resources, events.clone());
+        let router = routes::router(Door { calls, events, stop }).merge(resources);
         let _file = self.file;
         axum::serve(self.listener, router.into_make_service_with_connect_info::<Peer>()).await
     }

@@ -1,12 +1,16 @@
 //! The answers, exactly as they go over the socket and out of `plnat -o json`. Field names are the contract.
 
 mod counters;
+mod names;
 mod session;
 mod status;
+mod webhook;
 
 pub use counters::{CounterScope, CounterSet, NatUse, ReasonCount, verdict_name};
+pub use names::{NameRecord, NetworkNames};
 pub use session::{Protocol, Session, SessionFilter, SessionPage};
 pub use status::{CapacityUse, ConnectionCounts, InterfaceStatus, ReloadReport, Status};
+pub use webhook::{DeadLetter, Receiver};
 
 use std::net::Ipv4Addr;
 
@@ -42,6 +46,9 @@ pub struct Service {
     pub connections: ConnectionCounts,
     /// Rules with their backends.
     pub rules: Vec<Rule>,
+    /// Why no traffic reaches a backend.
+    #[serde(default)]
+    pub no_traffic: Option<String>,
 }
 
 /// A load-balancing rule of a service.
@@ -97,6 +104,9 @@ pub struct Endpoint {
     pub connection: String,
     /// State of its connection.
     pub state: ConnectionState,
+    /// Why it carries no traffic.
+    #[serde(default)]
+    pub no_traffic: Option<String>,
 }
 
 /// A private endpoint connection.

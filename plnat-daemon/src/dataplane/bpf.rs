@@ -24,9 +24,8 @@ use std::path::PathBuf;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{TestRun, TestRunOptions, Xdp};
-use bytemuck::Zeroable;
-use plnat_common::record::{Event, Meta, SweepReport, SweepRequest, sweep_mode};
+use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, Xdp};
+use plnat_common::record::{Event, Meta, RESET_FRAME, SweepReport, SweepRequest, sweep_mode};
 use tracing::level_filters::LevelFilter;
 
 use self::bpffs::BpfFs;
@@ -45,6 +44,10 @@ use crate::plan::{Records, Write};
 const DATA_PATH: &str = "plnat";
 /// Name of the program that frees sessions.
 const SWEEP: &str = "plnat_sweep";
+/// Name of the program that sends a RST.
+const RESET: &str = "plnat_reset";
+/// Frames that the kernel sends at once.
+const BATCH: u32 = 64;
 /// What [`SWEEP`] returns when it is done (`XDP_PASS`).
 const DONE: u32 = 2;
 
@@ -91,7 +94,7 @@ impl BpfPlane {
         let bpffs = BpfFs::open(&options.bpffs)?;
         let _undisturbed = Undisturbed::new();
         let object::Loaded { mut ebpf, meta, capacity, taken_over } = object::load(options, &bpffs)?;
-        for name in [DATA_PATH, SWEEP] {
+        for name in [DATA_PATH, SWEEP, RESET] {
             program(&mut ebpf, name)?
                 .load()
                 .map_err(|error| kernel(format!("loading the program {name}"), error))?;
@@ -179,6 +182,18 @@ impl DataPlane for BpfPlane {
         sweep(&mut self.ebpf, request)
     }
 
+    fn send_resets(&mut self, count: u32) -> Result<(), PlaneError> {
+        program(&mut self.ebpf, RESET)?
+            .test_run(TestRunOptions {
+                data_in: Some(&[0; RESET_FRAME]),
+                repeat: count,
+                attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+                ..TestRunOptions::default()
+            })
+            .map_err(|error| kernel(format!("sending {count} resets"), error))?;
+        Ok(())
+    }
+
     fn sessions(&mut self, lines: Range<u32>, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
         let now = sweep(&mut self.ebpf, clock_request())?.jiffies as u32;
         self.tables.each(lines, now, self.hz, each);
@@ -230,22 +245,21 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, PlaneError
 /// Runs the sweep on a made-up packet: the request, and room for the report.
 fn sweep(ebpf: &mut Ebpf, request: SweepRequest) -> Result<SweepReport, PlaneError> {
     let doing = || format!("sweeping {} from {} on", request.count, request.first);
-    let mut packet = [[0u8; 32]; 2];
-    packet[0] = bytemuck::cast(request);
-    let mut answer = [SweepReport::zeroed(); 2];
+    let mut packet = [0u8; size_of::<SweepRequest>() + size_of::<SweepReport>()];
+    packet[..size_of::<SweepRequest>()].copy_from_slice(bytemuck::bytes_of(&request));
+    let mut answer = [0u8; size_of::<SweepRequest>() + size_of::<SweepReport>()];
     let run = program(ebpf, SWEEP)?
         .test_run(TestRunOptions {
-            data_in: Some(packet.as_flattened()),
-            data_out: Some(bytemuck::cast_slice_mut(&mut answer)),
+            data_in: Some(&packet),
+            data_out: Some(&mut answer),
             ..TestRunOptions::default()
         })
         .map_err(|error| kernel(doing(), error))?;
-    if run.return_value != DONE || run.data_size_out as usize != size_of_val(&packet) {
+    if run.return_value != DONE || run.data_size_out as usize != packet.len() {
         return Err(kernel(
             doing(),
             anyhow::anyhow!("the program gave up (answer {}, {} bytes)", run.return_value, run.data_size_out),
         ));
     }
-    let [_, report] = answer;
-    Ok(report)
+    Ok(bytemuck::pod_read_unaligned(&answer[size_of::<SweepRequest>()..]))
 }

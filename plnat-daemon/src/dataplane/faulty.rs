@@ -136,6 +136,11 @@ impl<P: DataPlane> DataPlane for FaultyPlane<P> {
         self.plane.sweep(request)
     }
 
+    fn send_resets(&mut self, count: u32) -> Result<(), PlaneError> {
+        self.faults.pass("sending resets")?;
+        self.plane.send_resets(count)
+    }
+
     fn sessions(&mut self, lines: Range<u32>, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
         self.faults.pass("reading sessions")?;
         self.plane.sessions(lines, each)

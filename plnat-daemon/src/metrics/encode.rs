@@ -110,6 +110,10 @@ impl Snapshot {
         let freed = [(cause("idle"), sweep.idle), (cause("revoked"), sweep.revoked)];
         to.counters("sweep_freed_sessions", "Sessions freed by sweeps, by cause", None, freed)?;
         to.counters("sweep_freed_ports", "Ports that rested and became free", None, [(vec![], sweep.ports)])?;
+        let queries = self.dns.iter().map(|(link, outcome, count)| {
+            (vec![("link", link.clone()), ("result", outcome.name().to_owned())], *count)
+        });
+        to.counters("dns_queries", "DNS queries by link and result", None, queries)?;
         let seconds = sweep.last_pass_nanoseconds as f64 / 1e9;
         let last = "Time that the last full pass took";
         to.gauges("sweep_last_pass", last, Some(Unit::Seconds), [(vec![], seconds)])

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::control::types::Protocol;
 use crate::dataplane::CounterRow;
+use crate::dns::Outcome;
 use crate::intent::ConnectionState;
 
 /// All figures at one moment.
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub config_ok: bool,
     /// What sweeps did.
     pub sweep: SweepFigures,
+    /// DNS queries by link and by what became of them.
+    pub dns: Vec<(String, Outcome, u64)>,
 }
 
 /// Ports of a NAT address towards one backend.

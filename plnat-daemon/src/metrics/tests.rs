@@ -41,6 +41,7 @@ fn snapshot() -> Snapshot {
         config_generation: 2,
         config_ok: true,
         sweep: SweepFigures { passes: 9, idle: 8, revoked: 1, ports: 6, last_pass_nanoseconds: 1_500_000 },
+        dns: vec![("contoso".into(), crate::dns::Outcome::NoName, 3)],
     }
 }
 
@@ -62,6 +63,7 @@ fn every_figure_has_its_line() {
         "plnat_sessions 5.0",
         "plnat_config_generation 2.0",
         "plnat_config_ok 1.0",
+        r#"plnat_dns_queries_total{link="contoso",result="no_name"} 3"#,
         "plnat_sweep_passes_total 9",
         r#"plnat_sweep_freed_sessions_total{cause="revoked"} 1"#,
         "plnat_sweep_freed_ports_total 6",

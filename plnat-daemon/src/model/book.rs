@@ -20,6 +20,8 @@ pub(super) enum Holder {
     Nat(ResourceId, Name),
     /// A private endpoint.
     Endpoint(ResourceId),
+    /// The DNS server of a link, by interface.
+    Dns(String),
     /// A backend of a load balancer. The same backend may be in several pools.
     Backend(ResourceId),
 }
@@ -30,6 +32,7 @@ impl Holder {
             Self::Frontend(id, name) => format!("frontend `{name}` of load balancer `{}`", id.short()),
             Self::Nat(id, name) => format!("nat_ip `{name}` of private link service `{}`", id.short()),
             Self::Endpoint(id) => format!("private endpoint `{}`", id.short()),
+            Self::Dns(interface) => format!("the DNS server of link `{interface}`"),
             Self::Backend(id) => format!("a backend of load balancer `{}`", id.short()),
         }
     }

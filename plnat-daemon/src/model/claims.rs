@@ -1,13 +1,13 @@
 //! Addresses for everything that needs one: the one that was asked for, the one that it has, or a free one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::Model;
 use super::book::{Book, Holder};
 use super::check::{Index, refuser};
 use super::name::Name;
-use super::network::SubnetSpec;
+use super::network::{LinkSpec, SubnetSpec};
 use super::refusal::{Path, Refusal, Subject, field};
 use super::resource::ResourceId;
 
@@ -29,7 +29,12 @@ struct Claim<'a> {
 }
 
 /// What is wanted and `old` have to say about an address: asked for now, and had before.
-pub(super) fn assign<'a>(index: &'a Index<'a>, old: &Model, refusals: &mut Vec<Refusal>) -> Addresses<'a> {
+pub(super) fn assign<'a>(
+    index: &'a Index<'a>,
+    links: &[LinkSpec],
+    old: &Model,
+    refusals: &mut Vec<Refusal>,
+) -> Addresses<'a> {
     let claims = claims(index, old);
     let mut book = Book::new(index.standing, old);
     let mut given = Addresses::new();
@@ -41,6 +46,7 @@ pub(super) fn assign<'a>(index: &'a Index<'a>, old: &Model, refusals: &mut Vec<R
             given.insert(claim.key, address);
         }
     }
+    claim_dns(links, &mut book, refusals);
     claim_backends(index, &mut book, refusals);
     for claim in &claims {
         let Some(address) = claim.fixed else { continue };
@@ -134,6 +140,22 @@ fn claims<'a>(index: &'a Index<'a>, old: &Model) -> Vec<Claim<'a>> {
     // An address outside its subnet is refused as such; it cannot also be taken.
     claims.retain(|claim| claim.fixed.is_none_or(|address| claim.subnet.admits(address).is_ok()));
     claims
+}
+
+/// Links of one network may have the same DNS address.
+fn claim_dns(links: &[LinkSpec], book: &mut Book<'_>, refusals: &mut Vec<Refusal>) {
+    let mut claimed = BTreeSet::new();
+    for link in links {
+        let Some(dns) = &link.dns else { continue };
+        if !claimed.insert((&link.network, dns.address)) {
+            continue;
+        }
+        let holder = Holder::Dns(link.interface.clone());
+        if let Err(why) = book.claim(&link.network, dns.address, holder) {
+            let subject = Subject::Link { interface: link.interface.clone(), occurrence: 0 };
+            refuser(refusals, &subject)(field!["dns"], why);
+        }
+    }
 }
 
 fn claim_backends(index: &Index<'_>, book: &mut Book<'_>, refusals: &mut Vec<Refusal>) {

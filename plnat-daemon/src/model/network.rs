@@ -1,6 +1,6 @@
 //! Virtual networks, their subnets, and the links that attach them to interfaces.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,23 @@ pub struct LinkSpec {
     /// Whether the network may be missing, because it is made through the resource API. The link waits for it then.
     #[serde(default)]
     pub may_wait: bool,
+    /// Addresses that clients may have; none: those of the network's address space.
+    #[serde(default)]
+    pub sources: Vec<Ipv4Net>,
+    /// The DNS server that is reached over it.
+    #[serde(default)]
+    pub dns: Option<LinkDns>,
+}
+
+/// The DNS server of a link.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LinkDns {
+    /// The address at which it is reached, in the network behind the link.
+    pub address: Ipv4Addr,
+    /// Resolvers that are asked for other names, in this order; none: other names are refused.
+    pub forward_to: Vec<SocketAddr>,
+    /// Queries a second in the long run.
+    pub queries_per_second: u32,
 }
 
 /// A network in the model.
@@ -163,7 +180,26 @@ impl LinkSpec {
         if !good {
             refuse(field!["interface"], Why::NoInterfaceName { name: name.clone() });
         }
+        for (at, &prefix) in self.sources.iter().enumerate() {
+            if prefix.trunc() != prefix {
+                refuse(field!["sources", at], Why::HostBits { prefix });
+            }
+        }
+        if let Some(dns) = self.dns.as_ref().filter(|dns| !is_host(dns.address)) {
+            refuse(field!["dns"], Why::NoHostAddress { address: dns.address });
+        }
     }
+
+    /// Addresses that clients may have, each once.
+    pub(super) fn sources(&self, network: &NetworkSpec) -> Vec<Ipv4Net> {
+        Ipv4Net::aggregate(if self.sources.is_empty() { &network.address_prefixes } else { &self.sources })
+    }
+}
+
+/// Whether a host may have the address (RFC 6890).
+fn is_host(address: Ipv4Addr) -> bool {
+    let [first, ..] = address.octets();
+    !matches!(first, 0 | 127 | 224..)
 }
 
 fn impossible(prefix: Ipv4Net) -> Option<Why> {

@@ -54,9 +54,8 @@ impl Model {
         }
         services.extend(changed(&before.services, &self.services).map(|(id, ..)| id));
         endpoints.extend(changed(&before.endpoints, &self.endpoints).map(|(id, ..)| id));
-        let relinked = !(networks.is_empty() && linked.is_empty());
         intent::Delta {
-            links: (relinked && self.links_differ(before)).then(|| self.intent_links()),
+            links: self.links_differ(before).then(|| self.intent_links()),
             services: pairs(
                 &services,
                 |id| both.map(|it| it.services.get(id).and_then(|s| it.service_intent(s))),
@@ -100,8 +99,19 @@ impl Model {
 
     fn link_intents(&self) -> impl Iterator<Item = intent::Link> {
         self.links.values().filter_map(|link| {
-            let network = self.networks.get(&link.spec.network)?.id;
-            Some(intent::Link { id: link.id, interface: link.spec.interface.clone(), network })
+            let network = self.networks.get(&link.spec.network)?;
+            let dns = link
+                .spec
+                .dns
+                .as_ref()
+                .map(|dns| intent::Dns { address: dns.address, queries_per_second: dns.queries_per_second });
+            Some(intent::Link {
+                id: link.id,
+                interface: link.spec.interface.clone(),
+                network: network.id,
+                sources: link.spec.sources(&network.spec),
+                dns,
+            })
         })
     }
 
@@ -125,6 +135,7 @@ impl Model {
             backend_port: rule.backend_port,
             distribution: rule.load_distribution,
             idle_minutes: u8::try_from(rule.idle_timeout_in_minutes).unwrap_or(u8::MAX >> 1),
+            tcp_reset: rule.enable_tcp_reset,
             members: self.members(load_balancer, rule),
         }
     }

@@ -57,7 +57,7 @@ pub(super) fn settle(
     let links = links.as_deref().unwrap_or_default();
     index.check_links(links, &mut out.refusals);
     index.check(&mut out.refusals);
-    let addresses = assign(&index, old, &mut out.refusals);
+    let addresses = assign(&index, links, old, &mut out.refusals);
     let (network_ids, link_ids) = (Ids::default(), Ids::default());
     let mut settling = Settling { old, edits, request, out, addresses, network_ids, link_ids, now, guid };
     for (_, spec) in index.networks.firsts() {

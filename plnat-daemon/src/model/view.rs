@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Model;
 use super::endpoint::Endpoint;
+use super::names::Names;
 use super::resource::ResourceId;
 use super::service::{Audience, Service};
 use crate::intent::{ConnectionState, MemberState};
@@ -176,6 +177,18 @@ impl Model {
         Some(service.spec.id.subscription.to_string())
     }
 
+    /// Key of a service in the [`crate::intent::Intent`].
+    pub fn service_key(&self, id: &ResourceId) -> Option<String> {
+        self.services.get(id).map(|service| service.guid.to_string())
+    }
+
+    /// Interfaces on which an endpoint's address is answered.
+    pub fn interfaces_of(&self, endpoint: &ResourceId) -> Vec<&str> {
+        let endpoint = self.endpoints.get(endpoint).into_iter();
+        let links = endpoint.flat_map(|endpoint| self.links_of(&endpoint.spec.network));
+        links.map(|link| link.spec.interface.as_str()).collect()
+    }
+
     /// One service.
     pub fn service(&self, id: &ResourceId) -> Option<ServiceView> {
         self.services.get(id).map(|service| self.view_service(service))
@@ -256,10 +269,11 @@ impl Model {
     }
 
     fn view_endpoint(&self, endpoint: &Endpoint) -> EndpointView {
-        let (spec, connection) = (&endpoint.spec, &endpoint.connection);
-        let service = self.services.get(&connection.service).filter(|it| it.guid == connection.service_guid);
-        let approved = service.filter(|_| connection.state == ConnectionState::Approved);
-        let dns = |fqdn: &String| DnsConfig { fqdn: fqdn.clone(), ip_addresses: vec![endpoint.address] };
+        let spec = &endpoint.spec;
+        let Names { fqdns, address } = self.names_of(endpoint);
+        let dns = |address| {
+            fqdns.iter().map(move |fqdn| DnsConfig { fqdn: fqdn.clone(), ip_addresses: vec![address] })
+        };
         EndpointView {
             id: spec.id.clone(),
             key: endpoint.key(),
@@ -270,11 +284,7 @@ impl Model {
             subnet: spec.subnet.to_string(),
             interfaces: self.links_of(&spec.network).map(|link| link.spec.interface.clone()).collect(),
             address: endpoint.address,
-            custom_dns_configs: approved
-                .into_iter()
-                .flat_map(|service| &service.spec.fqdns)
-                .map(dns)
-                .collect(),
+            custom_dns_configs: address.into_iter().flat_map(dns).collect(),
             connection: self.view_connection(endpoint),
         }
     }

@@ -41,6 +41,10 @@ pub(super) fn links(links: &[Link], capacity: &Capacity) -> Result<(), PlanError
             });
         }
         network(name, link.network)?;
+        if let Some(dns) = link.dns {
+            let range = "1 to 1000000000";
+            within("queries a second", name, dns.queries_per_second, 1, 1_000_000_000, range)?;
+        }
         once(&mut ids, link.id, "link", link.id)?;
         once(&mut interfaces, name, "interface", name)?;
     }

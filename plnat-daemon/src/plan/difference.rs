@@ -31,6 +31,8 @@ pub fn apply(installed: &mut Records, write: &Write) {
     match *write {
         Write::Interface(index, record) => put(&mut installed.interfaces, index, record),
         Write::Address(key, record) => put(&mut installed.addresses, key, record),
+        Write::Source(prefix, true) => drop(installed.sources.insert(prefix)),
+        Write::Source(ref prefix, false) => drop(installed.sources.remove(prefix)),
         Write::Endpoint(slot, record) => put(&mut installed.endpoints, slot, record),
         Write::Service(slot, record) => put(&mut installed.services, slot, record),
         Write::RuleIndex(key, record) => put(&mut installed.rule_index, key, record),
@@ -194,6 +196,8 @@ impl Step<'_> {
         }
         writes
             .extend(changed(&installed.rule_index, &wanted.rule_index).map(|(k, v)| Write::RuleIndex(k, v)));
+        // Before those that are gone: no client that may go on is refused in between.
+        writes.extend(wanted.sources.difference(&installed.sources).map(|&it| Write::Source(it, true)));
         writes.extend(changed(&installed.addresses, &wanted.addresses).map(|(k, v)| Write::Address(k, v)));
         writes
             .extend(changed(&installed.interfaces, &wanted.interfaces).map(|(k, v)| Write::Interface(k, v)));
@@ -232,6 +236,7 @@ impl Step<'_> {
     fn remove(&mut self) {
         let Self { installed, wanted, writes, revoked } = self;
         writes.extend(lost(&installed.interfaces, &wanted.interfaces).map(|key| Write::Interface(key, None)));
+        writes.extend(installed.sources.difference(&wanted.sources).map(|&it| Write::Source(it, false)));
         writes.extend(lost(&installed.endpoints, &wanted.endpoints).map(|key| Write::Endpoint(key, None)));
         writes.extend(lost(&installed.services, &wanted.services).map(|key| Write::Service(key, None)));
         writes.extend(lost(&installed.rules, &wanted.rules).map(|key| Write::Rule(key, None)));

@@ -1,9 +1,11 @@
 //! The contents of all maps that the daemon writes, and one write to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use plnat_common::record::{Address, AddressKey, Backend, Endpoint, Interface, Rule, RuleKey, Service};
+use plnat_common::record::{
+    Address, AddressKey, Backend, Endpoint, Interface, Rule, RuleKey, Service, SourceKey,
+};
 
 /// A Maglev table: backend slots.
 pub type Table = Arc<[u32]>;
@@ -15,6 +17,8 @@ pub struct Records {
     pub interfaces: BTreeMap<u32, Interface>,
     /// `ADDRESSES`.
     pub addresses: BTreeMap<AddressKey, Address>,
+    /// `SOURCES`: prefixes with their length, of the address alone.
+    pub sources: BTreeSet<(SourceKey, u8)>,
     /// `ENDPOINTS` by slot.
     pub endpoints: BTreeMap<u32, Endpoint>,
     /// `SERVICES` by slot.
@@ -36,6 +40,8 @@ pub enum Write {
     Interface(u32, Option<Interface>),
     /// `ADDRESSES`.
     Address(AddressKey, Option<Address>),
+    /// `SOURCES`: whether the prefix is there.
+    Source((SourceKey, u8), bool),
     /// `ENDPOINTS`.
     Endpoint(u32, Option<Endpoint>),
     /// `SERVICES`.

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use plnat_common::net::{Mac, Scope};
-use plnat_common::record::{self, Address, AddressKey, Backend, Interface, RuleKey, address_kind};
+use plnat_common::record::{self, Address, AddressKey, Backend, Interface, RuleKey, SourceKey, address_kind};
 
 use crate::intent::{Delta, Endpoint, Intent, Link, Service};
 
@@ -46,6 +46,15 @@ pub(super) struct EndpointPart {
     pub(super) slots: Vec<(u32, record::Endpoint)>,
 }
 
+/// What links stand for in the maps.
+#[derive(Debug, Default)]
+pub(super) struct OfLinks {
+    pub(super) interfaces: BTreeMap<u32, Interface>,
+    pub(super) sources: BTreeSet<(SourceKey, u8)>,
+    /// Addresses of DNS servers.
+    pub(super) dns: BTreeMap<AddressKey, Address>,
+}
+
 /// All parts, and the records that they add up to.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -71,6 +80,8 @@ pub(super) struct State {
     pub(super) waiting: BTreeSet<String>,
     pub(super) records: Records,
     pub(super) touched: Touched,
+    /// Addresses of DNS servers.
+    dns: BTreeMap<AddressKey, Address>,
     /// How many services have a NAT address, whatever their networks.
     nat_holders: BTreeMap<Ipv4Addr, usize>,
 }
@@ -226,12 +237,21 @@ impl State {
         };
     }
 
-    pub(super) fn put_interfaces(&mut self, interfaces: BTreeMap<u32, Interface>) {
-        let before = std::mem::replace(&mut self.records.interfaces, interfaces);
-        let now = &self.records.interfaces;
-        let changed = now.iter().filter(|(index, record)| before.get(index) != Some(record));
-        self.touched.interfaces.extend(changed.map(|(index, _)| *index));
-        self.touched.interfaces.extend(before.keys().filter(|index| !now.contains_key(index)));
+    /// Replaces what links stand for, before anything else takes an address that one of them gives up. No other part
+    /// has a DNS server's address.
+    pub(super) fn put_of_links(&mut self, new: OfLinks) {
+        let before = std::mem::replace(&mut self.records.interfaces, new.interfaces);
+        self.touched.interfaces.extend(differing(&before, &self.records.interfaces));
+        let before = std::mem::replace(&mut self.records.sources, new.sources);
+        self.touched.sources.extend(before.symmetric_difference(&self.records.sources));
+        let before = std::mem::replace(&mut self.dns, new.dns);
+        let changed: Vec<AddressKey> = differing(&before, &self.dns).collect();
+        for key in changed {
+            match self.dns.get(&key).copied() {
+                Some(address) => self.put_address(key, address),
+                None => self.drop_address(key),
+            }
+        }
     }
 
     /// Services of a network that have backends.
@@ -261,6 +281,15 @@ impl State {
         self.touched.addresses.insert(key);
         self.records.addresses.remove(&key);
     }
+}
+
+/// Keys under which two maps have not the same.
+fn differing<K: Ord + Copy, V: PartialEq>(
+    before: &BTreeMap<K, V>,
+    after: &BTreeMap<K, V>,
+) -> impl Iterator<Item = K> {
+    let changed = after.iter().filter(|(key, value)| before.get(key) != Some(value)).map(|(key, _)| *key);
+    changed.chain(before.keys().copied().filter(|key| !after.contains_key(key)))
 }
 
 /// One less of what is counted; true when none is left.

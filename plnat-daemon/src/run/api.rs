@@ -6,6 +6,7 @@ mod groups;
 mod questions;
 mod refusal;
 mod resources;
+mod what_if;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -62,6 +63,7 @@ impl<P: DataPlane> Gateway<P> {
             | Target::ServiceVisibility(_)
             | Target::AutoApproved(_)
             | Target::EndpointTypes(_) => self.answer_question(target, operation),
+            Target::WhatIf => self.answer_what_if(caller, operation),
         }
     }
 
@@ -97,13 +99,10 @@ impl<P: DataPlane> Gateway<P> {
     /// Keeps a model and makes the data plane obey it.
     fn take_over(&mut self, model: Model, events: Vec<NewEvent>) -> Result<(), ApiError> {
         self.adopt(model, events).map_err(|error| {
-            let (status, code) = match &error {
-                AdoptError::NoRoom(_) => (StatusCode::CONFLICT, "GatewayCapacityExceeded"),
-                AdoptError::Sweep(_) | AdoptError::Store(_) => {
-                    (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError")
-                }
-            };
-            ApiError::new(status, code, error.to_string())
+            if let AdoptError::NoRoom(error) = &error {
+                return refusal::no_room(error);
+            }
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", error.to_string())
         })?;
         self.converge();
         match &self.stuck {

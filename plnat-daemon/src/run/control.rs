@@ -53,6 +53,7 @@ impl<P: DataPlane> Gateway<P> {
                 _ = reply.send(self.decide(&id, decision, description.as_deref(), &actor));
             }
             Call::Sessions(query, reply) => _ = reply.send(self.sessions(&query)),
+            Call::Names(reply) => _ = reply.send(Ok(self.names_of_networks())),
             Call::Nat(reply) => _ = reply.send(self.nat()),
             Call::Whois { address, port, protocol, reply } => {
                 _ = reply.send(self.whois(address, port, protocol));

@@ -18,6 +18,7 @@ use super::usage::Usage;
 use crate::auth::{AccessError, KeyKeeper};
 use crate::config::{self, Config, Diagnostics};
 use crate::dataplane::{DataPlane, PlaneError};
+use crate::dns;
 use crate::events::{EventBus, EventError, NewEvent, kind};
 use crate::intent::Delta;
 use crate::model::{Event, Model, ProbeTarget};
@@ -54,6 +55,8 @@ pub struct Parts<P> {
     pub probes: watch::Sender<probe::Targets>,
     /// What netlink has to resolve.
     pub networks: watch::Sender<Vec<netlink::Network>>,
+    /// What names are answered with.
+    pub dns: dns::Desk,
     /// Who may call the API.
     pub access: watch::Sender<Arc<KeyKeeper>>,
     /// Takes the receivers of events that the configuration names.
@@ -141,6 +144,7 @@ pub struct Gateway<P> {
     probes: watch::Sender<probe::Targets>,
     probe_targets: HashMap<String, ProbeTarget>,
     networks: watch::Sender<Vec<netlink::Network>>,
+    pub(super) dns: dns::Desk,
     webhooks: watch::Sender<Vec<WebhookSpec>>,
     access: watch::Sender<Arc<KeyKeeper>>,
 }
@@ -151,7 +155,8 @@ impl<P: DataPlane> Gateway<P> {
     /// # Errors
     /// When the maps cannot be read, or the store's slots do not fit them.
     pub fn new(parts: Parts<P>) -> anyhow::Result<Self> {
-        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, access, webhooks } = parts;
+        let Parts { mut plane, adopted, bus, rows, model, file, probes, networks, dns, access, webhooks } =
+            parts;
         let (stored, slots) = (rows_of(MODEL, &rows), rows_of(SLOTS, &rows));
         let installed = plane.installed()?;
         // New maps hold no session that would name a slot, so slots may be given out anew.
@@ -198,6 +203,7 @@ impl<P: DataPlane> Gateway<P> {
             probes,
             probe_targets: HashMap::new(),
             networks,
+            dns,
             access,
             webhooks,
         })
@@ -334,6 +340,17 @@ impl<P: DataPlane> Gateway<P> {
         };
         self.commit_draft(&model, draft, events)?;
         self.model = model;
+        Ok(())
+    }
+
+    /// Whether the records of a model fit into the maps. Nothing comes of it.
+    pub(super) fn fits(&mut self, model: &Model) -> Result<(), PlanError> {
+        match self.draft(&model.intent_changes(&self.planned)) {
+            Ok(draft) => self.planner.give_up(draft),
+            // A sweep will make room.
+            Err(PlanError::Full { resting: 1.., .. }) => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
@@ -550,6 +567,7 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Tells the prober and netlink what is wanted of them, where it changed.
     fn publish(&mut self) {
+        self.publish_names();
         let (before, ground) = &self.published;
         let relinked = self.model.links_differ(before);
         let ground_moved = ground.interfaces != self.grounds.ground().interfaces;

@@ -21,6 +21,7 @@ use crate::config::{self, Config, PacketTrace};
 use crate::control::Control;
 use crate::dataplane::DataPlane as _;
 use crate::dataplane::bpf::{self, BpfPlane};
+use crate::dns;
 use crate::events::{EventBus, kind};
 use crate::log;
 use crate::metrics::MetricsServer;
@@ -131,11 +132,23 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     let (probes, wanted_probes) = watch::channel(Arc::default());
     let (networks, wanted_networks) = watch::channel(Vec::new());
     let (messages, inbox) = mpsc::channel(QUEUE);
+    let (dns, dns_server) = dns::server();
     let (webhooks, receivers) = watch::channel(Vec::new());
     let (access, admitted) = watch::channel(Arc::new(KeyKeeper::nobody()));
     let file = args.config.clone();
-    let parts =
-        Parts { plane, adopted, bus: bus.clone(), rows, model, file, probes, networks, access, webhooks };
+    let parts = Parts {
+        plane,
+        adopted,
+        bus: bus.clone(),
+        rows,
+        model,
+        file,
+        probes,
+        networks,
+        dns,
+        access,
+        webhooks,
+    };
     let mut gateway = Gateway::new(parts)?;
 
     let (mut kernel, changes, driver) = netlink::open().context("cannot ask the kernel for its network")?;
@@ -150,6 +163,7 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     }
 
     let (probe_results, results) = mpsc::channel(QUEUE);
+    tokio::spawn(dns_server.run());
     tokio::spawn(Prober::new(wanted_probes, probe_results).run());
     tokio::spawn(tasks::forward(results, messages.clone(), Message::Probe));
     let (calls, called) = mpsc::channel(QUEUE);
@@ -181,7 +195,9 @@ async fn serve(args: &DaemonArgs, config: Config) -> anyhow::Result<()> {
     });
     let webhooks = tokio::spawn(webhooks::keep(receivers, bus.clone()));
     let socket = control.path().display().to_string();
-    let control = tokio::spawn(control.serve(calls, bus));
+    let (resources, asked) = mpsc::channel(QUEUE);
+    tokio::spawn(tasks::forward(asked, messages.clone(), Message::Api));
+    let control = tokio::spawn(control.serve(calls, resources, bus));
     drop(messages);
 
     let news = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "adopted": adopted });

@@ -116,6 +116,12 @@ impl Sweeps {
         })?;
         self.spent += began.elapsed();
         self.note(&report);
+        if report.resets > 0
+            && let Err(error) = plane.send_resets(report.resets)
+        {
+            // The sessions are gone either way, and others wait for the sweep.
+            tracing::warn!(resets = report.resets, %error, "clients and backends were not told that their sessions ended");
+        }
         self.next_line += count;
         if self.next_line >= self.lines {
             self.figures.passes += 1;

@@ -52,6 +52,45 @@ pub fn dead_letters(webhook: &Name, rows: &[Row]) -> Vec<DeadLetter> {
     mine.filter_map(|row| serde_json::from_str(&row.value).ok()).collect()
 }
 
+/// How far a receiver is, for people.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Progress {
+    /// Its name in lower case.
+    pub name: String,
+    /// Number of the last event that is done with.
+    pub done: u64,
+    /// Events after that.
+    pub behind: u64,
+    /// Events that the log lost before they could be sent.
+    pub missed: u64,
+    /// The URL that answered that it is gone.
+    pub gone: Option<String>,
+    /// What was given up, oldest first.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// All receivers among all rows of the store, by name; `last` is the number of the newest event.
+pub fn progress(rows: &[Row], last: u64) -> Vec<Progress> {
+    let mut found: Vec<_> = rows
+        .iter()
+        .filter(|row| row.table == PLACES)
+        .filter_map(|row| {
+            let Place { done, missed, gone } = serde_json::from_str(&row.value).ok()?;
+            let dead_letters = dead_letters(&row.key.parse().ok()?, rows);
+            Some(Progress {
+                name: row.key.clone(),
+                done,
+                behind: last.saturating_sub(done),
+                missed,
+                gone,
+                dead_letters,
+            })
+        })
+        .collect();
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    found
+}
+
 fn sequence(webhook: &Name, row: &Row) -> Option<u64> {
     let (name, sequence) = row.key.split_once('/')?;
     if row.table == DEAD_LETTERS && name == webhook.lower() { sequence.parse().ok() } else { None }

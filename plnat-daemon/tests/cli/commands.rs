@@ -47,6 +47,25 @@ async fn every_command_shows_its_table() {
     check(&gateway, "sessions --service web --limit 1", 0, &["10.0.0.0:40000"]).await;
     check(&gateway, "sessions --client 10.9.9.9", 0, &["no sessions"]).await;
     check(&gateway, "nat", 0, &["63867", "64512", "99%"]).await;
+    check(&gateway, "dns export --network contoso/net", 0, &["10.0.0.4 web.example.com"]).await;
+    check(
+        &gateway,
+        "dns export --format dnsmasq --network FABRIKAM/net",
+        0,
+        &["host-record=web.example.com"],
+    )
+    .await;
+    check(
+        &gateway,
+        "dns export --format bind --network lan",
+        0,
+        &["IN SOA", "0 names of network provider/lan"],
+    )
+    .await;
+    check(&gateway, "dns export", 1, &["2 networks have names", "contoso/net", "fabrikam/net"]).await;
+    check(&gateway, "dns export -o json", 0, &["\"addresses\":[\"10.0.0.4\"]", "provider/lan"]).await;
+    check(&gateway, "dns export --network net", 1, &["fabrikam/net"]).await;
+    check(&gateway, "dns export --network nowhere", 3, &["there is no network"]).await;
     check(&gateway, "whois 10.1.0.4:1024", 0, &["client:", "10.0.0.0:40000", "10.0.0.1:40000"]).await;
     check(&gateway, "whois 10.1.0.4:1024 --protocol udp", 0, &["10.0.0.1:40000"]).await;
     check(&gateway, "counters", 0, &["all links", "to_backend", "840", "pending"]).await;

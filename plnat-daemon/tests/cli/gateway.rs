@@ -68,7 +68,9 @@ impl Gateway {
         let socket = control.path().to_owned();
         let (calls, asked) = mpsc::channel(16);
         let events = bus.clone();
-        let serving = tokio::spawn(async move { control.serve(calls, events).await.unwrap() });
+        // Nobody answers for the resource API here.
+        let (resources, _) = mpsc::channel(1);
+        let serving = tokio::spawn(async move { control.serve(calls, resources, events).await.unwrap() });
         let state = Arc::new(Mutex::new(State {
             connections: connections(),
             sessions: 3,
@@ -175,6 +177,7 @@ async fn answer(mut asked: mpsc::Receiver<Call>, state: Arc<Mutex<State>>) {
                     Ok(SessionPage { sessions, next: Some(end).filter(|&end| end < state.sessions) })
                 }));
             }
+            Call::Names(reply) => drop(reply.send(Ok(names()))),
             Call::Nat(reply) => drop(reply.send(Ok(nat()))),
             Call::Whois { address, port, protocol, reply } => {
                 let ours = |it: &Session| {
@@ -266,6 +269,7 @@ fn services() -> Vec<Service> {
                 reason: "HTTP status 503".into(),
             }],
         }],
+        no_traffic: None,
     };
     vec![service("web", "5e1"), service("db", "5e2")]
 }
@@ -282,6 +286,7 @@ fn endpoints() -> Vec<Endpoint> {
             service: it.service,
             connection: it.name,
             state: it.state,
+            no_traffic: None,
         })
         .collect()
 }
@@ -325,6 +330,21 @@ pub(crate) fn session(n: u64) -> Session {
         state: "established".into(),
         idle_seconds: 1,
     }
+}
+
+fn names() -> Vec<NetworkNames> {
+    let of = |network: &str, names: &[&str]| NetworkNames {
+        network: network.to_owned(),
+        names: names
+            .iter()
+            .map(|&name| NameRecord { name: name.to_owned(), addresses: vec![[10, 0, 0, 4].into()] })
+            .collect(),
+    };
+    vec![
+        of("contoso/net", &["web.example.com"]),
+        of("fabrikam/net", &["web.example.com"]),
+        of("provider/lan", &[]),
+    ]
 }
 
 fn nat() -> Vec<NatUse> {

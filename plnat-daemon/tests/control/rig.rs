@@ -100,6 +100,7 @@ impl Rig {
             file: directory.path().join("plnat.toml"),
             probes: watch::channel(Arc::default()).0,
             networks: watch::channel(Vec::new()).0,
+            dns: plnat_daemon::dns::server().0,
             access,
             webhooks: watch::channel(Vec::new()).0,
         })

@@ -596,6 +596,30 @@ fn a_backend_that_cannot_take_a_session_leaves_by_why() -> Result<()> {
 }
 
 #[test]
+fn a_client_has_an_address_of_its_links_prefixes_or_is_dropped_by_name() -> Result<()> {
+    let mut gate = super::gate()?;
+    let syn = |source: [u8; 4]| Frame { source: source.into(), ..syn() };
+    let ping = |source: [u8; 4]| Frame { source: source.into(), ..ping(Side::Contoso) };
+    for outside in [[11, 0, 0, 10], [9, 255, 255, 255], [192, 168, 0, 1]] {
+        super::exit(&mut gate, Side::Contoso, &syn(outside), SourceOutside, Some(SERVICE))?;
+        super::exit(&mut gate, Side::Contoso, &ping(outside), SourceOutside, Some(SERVICE))?;
+    }
+    assert!(gate.live_lines()?.is_empty());
+    // Prefixes of another link do not count, one that is added does, and a session outlives the loss of its own.
+    gate.source(Side::Fabrikam, [192, 168, 0, 0].into(), 30)?;
+    super::exit(&mut gate, Side::Contoso, &syn([192, 168, 0, 1]), SourceOutside, Some(SERVICE))?;
+    gate.source(Side::Contoso, [192, 168, 0, 0].into(), 30)?;
+    super::open(&mut gate, Side::Contoso, &syn([192, 168, 0, 3]), BACKEND_PORT)?;
+    super::exit(&mut gate, Side::Contoso, &syn([192, 168, 0, 4]), SourceOutside, Some(SERVICE))?;
+    gate.no_source(Side::Contoso, [192, 168, 0, 0].into(), 30)?;
+    super::exit(&mut gate, Side::Contoso, &syn([192, 168, 0, 2]), SourceOutside, Some(SERVICE))?;
+    let mut again = syn([192, 168, 0, 3]);
+    again.upper = tcp(40000, FRONTEND_PORT, flag::ACK);
+    gate.expect(Side::Contoso, &again.bytes(), ToBackend, Some(SERVICE), None)?;
+    Ok(())
+}
+
+#[test]
 fn one_interface_may_be_consumers_and_providers() -> Result<()> {
     let mut gate = super::gate()?;
     let both = interface_flag::CONSUMER | interface_flag::PROVIDER;

@@ -5,8 +5,8 @@ use std::path::Path;
 use aya::maps::{Array, Map, MapData};
 use plnat_common::net::{Ip4, Mac, Port, Scope, TCP};
 use plnat_common::record::{
-    Address, AddressKey, Backend, Endpoint, Interface, Rule, RuleKey, Service, address_kind, backend_state,
-    endpoint_state, interface_flag,
+    Address, AddressKey, Backend, Endpoint, Interface, Rule, RuleKey, Service, SourceKey, address_kind,
+    backend_state, endpoint_state, interface_flag,
 };
 use plnat_daemon::dataplane::bpf::{BpfPlane, Options};
 use plnat_daemon::dataplane::{Capacity, DataPlane, Session};
@@ -94,6 +94,7 @@ pub(crate) fn some_records(interface: u32) -> Records {
             address(Scope::network(2), [10, 9, 0, 99], address_kind::NAT, 1),
         ]
         .into(),
+        sources: [(SourceKey { scope: Scope::link(1), address: Ip4::from_octets([10, 0, 0, 0]) }, 16)].into(),
         endpoints: [(
             1,
             Endpoint { state: endpoint_state::PENDING, service: 1, link: 1, ..Endpoint::default() },
@@ -116,6 +117,7 @@ pub(crate) fn writes(records: &Records) -> Vec<Write> {
     writes.extend(records.services.iter().map(|(&slot, record)| Write::Service(slot, Some(*record))));
     writes.extend(records.endpoints.iter().map(|(&slot, record)| Write::Endpoint(slot, Some(*record))));
     writes.extend(records.addresses.iter().map(|(&key, record)| Write::Address(key, Some(*record))));
+    writes.extend(records.sources.iter().map(|&prefix| Write::Source(prefix, true)));
     writes.extend(records.interfaces.iter().map(|(&index, record)| Write::Interface(index, Some(*record))));
     writes
 }
@@ -124,6 +126,7 @@ pub(crate) fn removals(records: &Records) -> Vec<Write> {
     let mut writes = Vec::new();
     writes.extend(records.interfaces.keys().map(|&index| Write::Interface(index, None)));
     writes.extend(records.addresses.keys().map(|&key| Write::Address(key, None)));
+    writes.extend(records.sources.iter().map(|&prefix| Write::Source(prefix, false)));
     writes.extend(records.endpoints.keys().map(|&slot| Write::Endpoint(slot, None)));
     writes.extend(records.services.keys().map(|&slot| Write::Service(slot, None)));
     writes.extend(records.rule_index.keys().map(|&key| Write::RuleIndex(key, None)));

@@ -8,12 +8,12 @@ use nix::sys::signal::Signal;
 use plnat_tests::config::Config;
 use plnat_tests::daemon::binary;
 use plnat_tests::http::ask;
-use plnat_tests::space::run;
+use plnat_tests::space::{run, wait};
 use plnat_tests::world::{WEB, World};
 
 const NOBODY: u32 = 65_534;
 
-/// The daemon as the systemd unit starts it: a user with three capabilities and no way to more.
+/// The daemon as the systemd unit starts it: a user with a few capabilities and no way to more.
 fn unprivileged(world: &World, capabilities: &str) -> Command {
     let mut command = Command::new("setpriv");
     let own = world.gateway.path("plnatd");
@@ -34,7 +34,11 @@ fn unprivileged(world: &World, capabilities: &str) -> Command {
 
 /// A world in which nobody may run the daemon.
 fn world() -> World {
-    let world = World::build(Config::new(&["contoso"]));
+    world_of(Config::new(&["contoso"]))
+}
+
+fn world_of(config: Config) -> World {
+    let world = World::build(config);
     // The directory that the binary is in may be closed to others.
     std::fs::copy(binary("plnatd"), world.gateway.path("plnatd")).unwrap();
     std::fs::set_permissions(world.gateway.path(""), Permissions::from_mode(0o755)).unwrap();
@@ -71,6 +75,32 @@ fn a_user_with_three_capabilities_runs_the_gateway() {
         assert!(!world.gateway.lines("sessions").is_empty());
         assert!(world.gateway.end(Signal::SIGTERM).success());
     }
+}
+
+#[test]
+fn names_take_a_fourth_capability_and_its_absence_is_said_and_stops_nothing_else() {
+    let mut config = Config::new(&["contoso"]);
+    config.service().fqdns = vec!["web.example.com".into()];
+    config.consumers[0].link = "dns = \"10.0.0.53\"".into();
+    let mut world = world_of(config);
+    mount_bpffs(&world);
+    let dig = |world: &World| {
+        let question = "@10.0.0.53 +short +time=1 +tries=1 web.example.com";
+        world.consumer("contoso").output("dig", question).1.trim() == "10.0.1.4"
+    };
+    let command = unprivileged(&world, "+net_admin,+bpf,+perfmon");
+    world.gateway.start_with(command);
+    world.settle();
+    wait("the lack is said", || {
+        world.gateway.problems().iter().any(|it| it.contains("contoso0: DNS needs CAP_NET_RAW")).then_some(())
+    });
+    world.consumer("contoso").run(ask(WEB, "me")).unwrap();
+    assert!(!dig(&world));
+    assert!(world.gateway.end(Signal::SIGTERM).success());
+    let command = unprivileged(&world, "+net_admin,+bpf,+perfmon,+net_raw");
+    world.gateway.start_with(command);
+    wait("names are answered", || dig(&world).then_some(()));
+    assert!(!world.gateway.problems().iter().any(|it| it.contains("DNS")));
 }
 
 #[test]

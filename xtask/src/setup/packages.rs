@@ -20,7 +20,7 @@ struct Program {
     service: Option<&'static str>,
 }
 
-const PROGRAMS: [Program; 6] = [
+const PROGRAMS: [Program; 7] = [
     Program::new("ip", "iproute2", Purpose::Demo, "makes network namespaces and veth pairs"),
     Program::new("ethtool", "ethtool", Purpose::Demo, "sets the offloads of veth pairs as XDP needs them"),
     Program::new("ping", "iputils-ping", Purpose::Demo, "asks endpoints for an echo"),
@@ -40,6 +40,7 @@ const PROGRAMS: [Program; 6] = [
         Purpose::Test,
         "shows in the wire tests what reaches the host's own stack",
     ),
+    Program::new("dig", "bind9-dnsutils", Purpose::Test, "asks the DNS server in the wire tests"),
 ];
 
 impl Program {
@@ -173,6 +174,8 @@ mod tests {
     #[test]
     fn only_missing_ones_are_asked_for() {
         assert_eq!(packages(Purpose::Demo, &["ip", "curl", "ping", "ethtool"]), ["nginx-light"]);
-        assert!(packages(Purpose::Test, &["ip", "curl", "ping", "ethtool", "nginx", "nft"]).is_empty());
+        assert!(
+            packages(Purpose::Test, &["ip", "curl", "ping", "ethtool", "nginx", "nft", "dig"]).is_empty()
+        );
     }
 }

@@ -8,8 +8,8 @@ use crate::api::error::ApiError;
 use crate::api::json::Object;
 use crate::api::path::Part;
 use crate::model::{
-    EndpointSpec, EndpointView, Extras, Kind, Location, Meta, Name, ResourceId, ServiceRef, ZoneConfig,
-    ZoneGroup,
+    EndpointSpec, EndpointView, Extras, Kind, Location, Meta, NAME_TTL, Name, ResourceId, ServiceRef,
+    ZoneConfig, ZoneGroup,
 };
 
 /// Fields of an endpoint that are given back as they came.
@@ -159,7 +159,7 @@ pub fn write_zone_group(group: &ZoneGroup, view: &EndpointView, etag: &str) -> V
                 "recordType": "A",
                 "recordSetName": label,
                 "fqdn": dns.fqdn,
-                "ttl": 10,
+                "ttl": NAME_TTL,
                 "ipAddresses": dns.ip_addresses,
                 "provisioningState": "Succeeded",
             }))

@@ -9,6 +9,7 @@ mod devices;
 mod entries;
 mod rules;
 mod slots;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,6 +25,7 @@ use self::devices::Devices;
 use self::entries::Entries;
 use self::rules::Rules;
 use self::slots::Slots;
+use self::sources::Sources;
 use super::error::kernel;
 use super::shape::{MAPS, Room};
 use crate::dataplane::{CounterRow, PlaneError};
@@ -43,6 +45,7 @@ pub(super) struct Maps {
     interfaces: Slots<Interface>,
     devices: Devices,
     addresses: Entries<AddressKey, Address>,
+    sources: Sources,
     endpoints: Slots<Endpoint>,
     services: Slots<Service>,
     rule_index: Entries<RuleKey, u32>,
@@ -61,6 +64,7 @@ impl Maps {
             interfaces: Slots::take(ebpf, "INTERFACES")?,
             devices: Devices::take(ebpf)?,
             addresses: Entries::take(ebpf, "ADDRESSES")?,
+            sources: Sources::take(ebpf)?,
             endpoints: Slots::take(ebpf, "ENDPOINTS")?,
             services: Slots::take(ebpf, "SERVICES")?,
             rule_index: Entries::take(ebpf, "RULE_INDEX")?,
@@ -86,6 +90,7 @@ impl Maps {
                 self.devices.remove(*index)
             }
             Write::Address(key, address) => self.addresses.set(key, address.as_ref()),
+            Write::Source(prefix, there) => self.sources.set(*prefix, *there),
             Write::Endpoint(slot, endpoint) => self.endpoints.set(*slot, &endpoint.unwrap_or_zeroed()),
             Write::Service(slot, service) => self.services.set(*slot, &service.unwrap_or_zeroed()),
             Write::RuleIndex(key, slot) => self.rule_index.set(key, slot.as_ref()),
@@ -119,6 +124,7 @@ impl Maps {
         Ok(Records {
             interfaces,
             addresses: self.addresses.all()?,
+            sources: self.sources.all()?,
             endpoints: self.endpoints.all()?,
             services: self.services.all()?,
             rule_index: self.rule_index.all()?,
@@ -166,7 +172,13 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<(Map, OwnedFd), PlaneErro
 /// A descriptor of a map that stays in the object.
 pub(super) fn descriptor(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, PlaneError> {
     match ebpf.map(name) {
-        Some(Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::DevMap(data)) => data
+        Some(
+            Map::Array(data)
+            | Map::PerCpuArray(data)
+            | Map::HashMap(data)
+            | Map::DevMap(data)
+            | Map::LpmTrie(data),
+        ) => data
             .fd()
             .as_fd()
             .try_clone_to_owned()

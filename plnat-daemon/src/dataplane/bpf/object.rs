@@ -168,6 +168,7 @@ fn info(map: &Map) -> Result<MapInfo, String> {
         | Map::PerCpuArray(data)
         | Map::HashMap(data)
         | Map::DevMap(data)
+        | Map::LpmTrie(data)
         | Map::RingBuf(data) => data.info().map_err(full_text),
         _ => Err("it is of another kind".into()),
     }

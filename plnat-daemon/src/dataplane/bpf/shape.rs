@@ -6,7 +6,8 @@ use std::mem::size_of;
 use aya::maps::{MapInfo, MapType};
 use plnat_common::reason::COLUMNS;
 use plnat_common::record::{
-    Address, AddressKey, Backend, Endpoint, Interface, Line, Meta, PortBlock, Rule, RuleKey, Service, WINDOW,
+    Address, AddressKey, Backend, Endpoint, Interface, Line, Meta, PortBlock, Rule, RuleKey, Service,
+    SourceKey, WINDOW,
 };
 
 use crate::dataplane::Capacity;
@@ -24,6 +25,9 @@ const SPARE_LINES: u32 = WINDOW + 1;
 const LINES_PER_SESSION: u32 = 4;
 /// Address records of a service besides those of its endpoints: two for each NAT address.
 const ADDRESSES_PER_SERVICE: u32 = 16;
+
+/// Prefixes for each link on the average.
+const SOURCES_PER_LINK: u32 = 16;
 
 /// How many records a map has.
 #[derive(Clone, Copy)]
@@ -69,7 +73,7 @@ const SERVICES: Room = Room::Set("services", |c| c.services);
 const RULES: Room = Room::Set("rules", |c| c.rules);
 
 /// All maps of the object that outlive the daemon.
-pub(super) const MAPS: [Shape; 16] = [
+pub(super) const MAPS: [Shape; 19] = [
     array("INTERFACES", size_of::<Interface>(), INTERFACES),
     // aya chooses the size of the value by what the kernel can do.
     Shape { name: "DEVICES", kind: MapType::DevMap, key: 4, value: 0, flags: 0, room: INTERFACES },
@@ -78,9 +82,19 @@ pub(super) const MAPS: [Shape; 16] = [
         size_of::<AddressKey>(),
         size_of::<Address>(),
         Room::Set("endpoints", |c| {
-            c.endpoints.saturating_add(c.services.saturating_mul(ADDRESSES_PER_SERVICE))
+            let services = c.services.saturating_mul(ADDRESSES_PER_SERVICE);
+            c.endpoints.saturating_add(services).saturating_add(c.links)
         }),
     ),
+    Shape {
+        name: "SOURCES",
+        kind: MapType::LpmTrie,
+        // The length of the prefix comes first.
+        key: 4 + size_of::<SourceKey>(),
+        value: 4,
+        flags: 0,
+        room: Room::Set("links", |c| c.links.saturating_mul(SOURCES_PER_LINK)),
+    },
     array("ENDPOINTS", size_of::<Endpoint>(), ENDPOINTS),
     array("SERVICES", size_of::<Service>(), SERVICES),
     // Twice, for the moment in which a rule's old and new port are both there.
@@ -90,10 +104,12 @@ pub(super) const MAPS: [Shape; 16] = [
     array("MAGLEV", 4, Room::Set("maglev_entries", |c| c.maglev_entries)),
     mapped("PORT_BLOCKS", size_of::<PortBlock>(), Room::Set("port_blocks", |c| c.port_blocks)),
     mapped("SESSIONS", size_of::<Line>(), Room::Set("sessions", |c| all_lines(lines(c.sessions)))),
+    array("ACKNOWLEDGED", 4, Room::Set("sessions", |c| all_lines(lines(c.sessions)))),
     counters("LINK_COUNTERS", LINKS),
     counters("SERVICE_COUNTERS", SERVICES),
     array("PENDING_SEEN", 8, ENDPOINTS),
     array("ERROR_ALLOWANCE", 8, LINKS),
+    array("DNS_ALLOWANCE", 8, LINKS),
     Shape { name: "EVENTS", kind: MapType::RingBuf, key: 0, value: 0, flags: 0, room: Room::Fixed },
 ];
 

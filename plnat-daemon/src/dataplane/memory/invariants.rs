@@ -56,7 +56,7 @@ pub(super) fn room(capacity: &Capacity, write: &Write) -> Result<(), PlaneError>
             let last = first.saturating_add(table.len() as u32).saturating_sub(1);
             slot("MAGLEV", "maglev_entries", capacity.maglev_entries, last)
         }
-        Write::Address(..) | Write::RuleIndex(..) => Ok(()),
+        Write::Address(..) | Write::Source(..) | Write::RuleIndex(..) => Ok(()),
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn check(
 ) -> Vec<String> {
     let mut broken = Broken { records, found: Vec::new() };
     match *write {
-        Write::Interface(..) | Write::Address(_, None) | Write::RuleIndex(_, None) => {}
+        Write::Interface(..) | Write::Source(..) | Write::Address(_, None) | Write::RuleIndex(_, None) => {}
         Write::Address(key, Some(new)) => broken.address(key, new),
         Write::Endpoint(slot, new) => broken.endpoint(slot, new, sessions),
         Write::Service(slot, new) => broken.service(slot, new),
@@ -116,6 +116,7 @@ impl Broken<'_> {
             address_kind::NAT => records.services.get(&new.slot).is_some_and(|service| {
                 Scope::network(service.network) == key.scope && service.nat.contains(&key.address)
             }),
+            address_kind::DNS => !key.scope.is_provider() && key.scope != Scope::ANY && new.slot != 0,
             address_kind::NAT_ELSEWHERE => key.scope == Scope::ANY && new.slot == 0,
             _ => false,
         };

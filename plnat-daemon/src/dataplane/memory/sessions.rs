@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use plnat_common::net::UDP;
-use plnat_common::record::{SweepReport, SweepRequest, backend_state, endpoint_state, sweep_mode, tcp_state};
+use plnat_common::record::{
+    RESETS_BOTH, SweepReport, SweepRequest, backend_state, endpoint_state, sweep_mode, tcp_state,
+};
 
 use crate::dataplane::{PlaneError, PortUse, Session};
 use crate::plan::Records;
@@ -107,7 +109,7 @@ fn allowed(records: &Records, session: &Session) -> bool {
 fn idle_too_long(session: &Session, request: &SweepRequest) -> bool {
     let minute = u64::from(request.minute);
     let limit = match session.forward.tcp {
-        tcp_state::ESTABLISHED => u64::from(session.forward.idle_minutes) * minute,
+        tcp_state::ESTABLISHED => u64::from(session.forward.idle_minutes & !RESETS_BOTH) * minute,
         tcp_state::SYN_SENT | tcp_state::SYN_RECEIVED => u64::from(request.half_open),
         _ => u64::from(request.transitory),
     };

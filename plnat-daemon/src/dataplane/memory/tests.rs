@@ -30,7 +30,7 @@ fn service(nat: Ip4) -> Service {
 }
 
 fn rule(length: u32) -> Rule {
-    Rule { maglev: Rule::table(0, length), distribution: 0, idle_minutes: 4, reserved: [0; 6] }
+    Rule { maglev: Rule::table(0, length), distribution: 0, idle_minutes: 4, tcp_reset: 0, reserved: [0; 5] }
 }
 
 fn session(protocol: u8, tcp: u8) -> Session {

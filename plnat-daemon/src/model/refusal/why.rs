@@ -104,6 +104,9 @@ pub enum Why {
     /// Approved without being able to see the service.
     #[error("{} in auto_approval but not in visibility", if subscription == "*" { "`*` is".to_owned() } else { format!("subscription `{subscription}` is") })]
     ApprovedButNotVisible { subscription: String },
+    /// Not an address that a host may have.
+    #[error("{address} is no address of a host")]
+    NoHostAddress { address: Ipv4Addr },
     /// Not a host name.
     #[error("`{fqdn}` is no fully qualified domain name")]
     BadFqdn { fqdn: String },
@@ -216,6 +219,7 @@ impl Why {
             Self::ApprovedButNotVisible { subscription } => {
                 format!("add \"{subscription}\" to visibility, or remove it here")
             }
+            Self::NoHostAddress { .. } => "write an unused address of the network".to_owned(),
             Self::BadFqdn { .. } => "write a host name like `api.example.com`".to_owned(),
             Self::ServiceNotFound { subscription, .. } => {
                 format!("check the name, and that the service's visibility has \"{subscription}\" or \"*\"")

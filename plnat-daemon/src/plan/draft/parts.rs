@@ -69,7 +69,8 @@ impl Sketch<'_> {
                 Distribution::SourceIpProtocol => distribution::SOURCE_IP_PROTOCOL,
             },
             idle_minutes: rule.idle_minutes,
-            reserved: [0; 6],
+            tcp_reset: u8::from(rule.tcp_reset),
+            reserved: [0; 5],
         };
         let (protocol, port) = match rule.protocol {
             Protocol::Tcp => (TCP, Port::new(rule.port)),

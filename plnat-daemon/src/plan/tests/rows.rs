@@ -28,7 +28,16 @@ fn rule(key: &str, protocol: Protocol, port: u16, backend_port: u16, hosts: &[u8
     let up = |&number: &u8| Member { address: host(number), weight: 1, state: MemberState::Up };
     let members = hosts.iter().map(up).collect();
     let distribution = Distribution::FiveTuple;
-    Rule { key: key.into(), protocol, port, backend_port, distribution, idle_minutes: 4, members }
+    Rule {
+        key: key.into(),
+        protocol,
+        port,
+        backend_port,
+        distribution,
+        idle_minutes: 4,
+        tcp_reset: false,
+        members,
+    }
 }
 
 fn service(key: &str, nat: &[Ipv4Addr], rules: Vec<Rule>) -> Service {
@@ -56,7 +65,7 @@ fn simple() -> (Intent, Ground) {
         ground
             .interfaces
             .insert(interface.clone(), GroundInterface { index: 10 + id, mac, mtu: 1500, up: true });
-        links.push(Link { id, interface, network });
+        links.push(Link { id, interface, network, sources: vec!["10.0.0.0/8".parse().unwrap()], dns: None });
     }
     for number in 1..=3 {
         let mac = Mac::from_octets([2, 1, 0, 0, 0, number]);

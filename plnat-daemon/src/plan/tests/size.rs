@@ -21,7 +21,13 @@ fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity, Ground) {
         let mac = Mac::from_octets([2, 0, 0, 0, 0, id as u8]);
         let interface = GroundInterface { index: 10 + id, mac, mtu: 1500, up: true };
         ground.interfaces.insert(format!("eth{id}"), interface);
-        intent.links.push(Link { id, interface: format!("eth{id}"), network: id });
+        intent.links.push(Link {
+            id,
+            interface: format!("eth{id}"),
+            network: id,
+            sources: vec![],
+            dns: None,
+        });
     }
     for number in 0..services {
         let addresses = [0, 1].map(|host| Ipv4Addr::from(0x0a00_0000 + number * 2 + host));
@@ -37,6 +43,7 @@ fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity, Ground) {
             backend_port: 443,
             distribution: Distribution::FiveTuple,
             idle_minutes: 4,
+            tcp_reset: false,
             members: members.to_vec(),
         };
         let mut nat = [None; 8];

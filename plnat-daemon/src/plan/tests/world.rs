@@ -36,7 +36,10 @@ pub(super) fn decode(genes: &[u8]) -> (Intent, Ground) {
     let mut intent = Intent::default();
     for (id, network) in (1..).zip(NETWORKS) {
         if genes.pick(5) > 0 {
-            intent.links.push(Link { id, interface: format!("eth{id}"), network });
+            let sources =
+                genes.one(&[&["10.0.0.0/16"][..], &["10.0.0.0/16", "10.2.0.0/16"], &["10.0.0.0/8"]]);
+            let sources = sources.iter().map(|prefix| prefix.parse().unwrap()).collect();
+            intent.links.push(Link { id, interface: format!("eth{id}"), network, sources, dns: None });
         }
     }
     let mut services: Vec<Service> = SERVICES.iter().filter_map(|key| service(key, &mut genes)).collect();
@@ -77,6 +80,7 @@ fn rule(number: u16, genes: &mut Genes) -> Option<Rule> {
         backend_port: genes.one(&[80, 80, 443, 0]),
         distribution: genes.one(&[Distribution::FiveTuple, Distribution::SourceIp]),
         idle_minutes: genes.one(&[4, 30]),
+        tcp_reset: number == 1,
         members: (1..=3).filter_map(|host| member(host, genes)).collect(),
     };
     there.then_some(rule)

@@ -91,7 +91,9 @@ impl<P: DataPlane> Gateway<P> {
             self.stuck.iter().map(|text| format!("the data plane: {text}")).collect();
         problems.extend(self.file_problem.clone());
         problems.extend(self.unattached.iter().map(|(interface, problem)| format!("{interface}: {problem}")));
-        let services = self.model.services();
+        let names = self.dns.tally.problems();
+        problems.extend(names.into_iter().map(|(interface, problem)| format!("{interface}: {problem}")));
+        let services: Vec<_> = self.model.services().into_iter().map(|it| self.see_service(it)).collect();
         problems.extend(
             services
                 .iter()
@@ -160,6 +162,7 @@ impl<P: DataPlane> Gateway<P> {
             config_generation: self.generation,
             config_ok: self.file_problem.is_none(),
             sweep: self.sweeps.figures,
+            dns: self.dns.tally.counts(),
         }
     }
 }

@@ -40,6 +40,11 @@ pub(super) fn of_decision(error: &DecisionError) -> ApiError {
     }
 }
 
+/// That the maps of the gateway are too small for it.
+pub(super) fn no_room(error: &dyn std::error::Error) -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, "GatewayCapacityExceeded", error.to_string())
+}
+
 /// That a resource is not there.
 pub(super) fn not_found(what: &str) -> ApiError {
     let message = format!("the resource {what} was not found");

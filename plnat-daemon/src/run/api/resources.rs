@@ -56,7 +56,12 @@ impl<P: DataPlane> Gateway<P> {
     }
 
     /// The request that a body stands for. What it refers to elsewhere must be the caller's to use.
-    fn read(&self, caller: &Caller, id: &ResourceId, body: &Object<'_>) -> Result<Request, ApiError> {
+    pub(super) fn read(
+        &self,
+        caller: &Caller,
+        id: &ResourceId,
+        body: &Object<'_>,
+    ) -> Result<Request, ApiError> {
         let default = self.default_location();
         let location = match id.kind {
             Kind::VirtualNetwork => self.model.network_spec(id).map(|it| &it.location),
@@ -121,10 +126,10 @@ impl<P: DataPlane> Gateway<P> {
             Kind::PrivateLinkService => {
                 let spec = model.service_spec(id)?;
                 let network = &model.load_balancer_spec(&spec.load_balancer)?.network;
-                service::write(spec, &model.service(id)?, network, meta, &etag)
+                service::write(spec, &self.service_view(id)?, network, meta, &etag)
             }
             Kind::PrivateEndpoint => {
-                endpoint::write(model.endpoint_spec(id)?, &model.endpoint(id)?, meta, &etag)
+                endpoint::write(model.endpoint_spec(id)?, &self.endpoint_view(id)?, meta, &etag)
             }
         })
     }
