@@ -12,6 +12,7 @@ mod message;
 mod names;
 mod port;
 mod rows;
+mod silence;
 mod start;
 mod sweep;
 mod tasks;

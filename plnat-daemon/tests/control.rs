@@ -13,3 +13,5 @@ mod faults;
 mod reload;
 #[path = "control/rig.rs"]
 mod rig;
+#[path = "control/silence.rs"]
+mod silence;

@@ -99,6 +99,7 @@ pub(super) fn measure(rig: &mut Rig, services: u32, endpoints: u32) -> Result<Fi
             networks: watch::channel(Vec::new()).0,
             access: watch::channel(Arc::new(KeyKeeper::nobody())).0,
             webhooks: watch::channel(Vec::new()).0,
+            dns: plnat_daemon::dns::server().0,
         })?;
         gateway.take_quietly(Message::Network(vec![], vec![]));
         gateway.reload()?;

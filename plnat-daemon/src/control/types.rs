@@ -46,6 +46,9 @@ pub struct Service {
     pub connections: ConnectionCounts,
     /// Rules with their backends.
     pub rules: Vec<Rule>,
+    /// Why no traffic reaches a backend.
+    #[serde(default)]
+    pub no_traffic: Option<String>,
 }
 
 /// A load-balancing rule of a service.
@@ -101,6 +104,9 @@ pub struct Endpoint {
     pub connection: String,
     /// State of its connection.
     pub state: ConnectionState,
+    /// Why it carries no traffic.
+    #[serde(default)]
+    pub no_traffic: Option<String>,
 }
 
 /// A private endpoint connection.

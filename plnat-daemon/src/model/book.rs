@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use super::Model;
 use super::load_balancer::LoadBalancer;
 use super::name::Name;
-use super::network::{Link, SubnetSpec};
+use super::network::SubnetSpec;
 use super::refusal::Why;
 use super::resource::ResourceId;
 use super::service::Service;
@@ -20,10 +20,10 @@ pub(super) enum Holder {
     Nat(ResourceId, Name),
     /// A private endpoint.
     Endpoint(ResourceId),
+    /// The DNS server of a link, by interface.
+    Dns(String),
     /// A backend of a load balancer. The same backend may be in several pools.
     Backend(ResourceId),
-    /// The DNS server of a link.
-    Dns(String),
 }
 
 impl Holder {
@@ -32,8 +32,8 @@ impl Holder {
             Self::Frontend(id, name) => format!("frontend `{name}` of load balancer `{}`", id.short()),
             Self::Nat(id, name) => format!("nat_ip `{name}` of private link service `{}`", id.short()),
             Self::Endpoint(id) => format!("private endpoint `{}`", id.short()),
-            Self::Backend(id) => format!("a backend of load balancer `{}`", id.short()),
             Self::Dns(interface) => format!("the DNS server of link `{interface}`"),
+            Self::Backend(id) => format!("a backend of load balancer `{}`", id.short()),
         }
     }
 }
@@ -80,7 +80,7 @@ impl<'a> Book<'a> {
     ) -> Result<(), Why> {
         let backend = |holder: &Holder| matches!(holder, Holder::Backend(_));
         match self.holder(network, address) {
-            Some(other) if !(backend(&other) && backend(&holder)) => {
+            Some(other) if !(backend(other) && backend(&holder)) => {
                 Err(Why::AddressTaken { address, holder: other.words() })
             }
             Some(_) => Ok(()),
@@ -105,17 +105,11 @@ impl<'a> Book<'a> {
         Ok(free)
     }
 
-    fn holder(&self, network: &ResourceId, address: Ipv4Addr) -> Option<Holder> {
-        let claimed = || self.claimed.get(network)?.get(&address).cloned();
+    fn holder(&self, network: &ResourceId, address: Ipv4Addr) -> Option<&Holder> {
         let standing = || {
             let number = self.old.networks.get(network)?.id;
-            self.standing.indexes.holders.of(&(number, address)).next().cloned()
+            self.standing.indexes.holders.of(&(number, address)).next()
         };
-        let dns = || {
-            let mut links = self.standing.links_of(network);
-            let has = |link: &&Link| link.spec.dns.as_ref().is_some_and(|dns| dns.address == address);
-            links.find(has).map(|link| Holder::Dns(link.spec.interface.clone()))
-        };
-        claimed().or_else(standing).or_else(dns)
+        self.claimed.get(network).and_then(|addresses| addresses.get(&address)).or_else(standing)
     }
 }

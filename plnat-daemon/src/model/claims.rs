@@ -150,7 +150,8 @@ fn claim_dns(links: &[LinkSpec], book: &mut Book<'_>, refusals: &mut Vec<Refusal
         if !claimed.insert((&link.network, dns.address)) {
             continue;
         }
-        if let Err(why) = book.claim(&link.network, dns.address, Holder::Dns(link.interface.clone())) {
+        let holder = Holder::Dns(link.interface.clone());
+        if let Err(why) = book.claim(&link.network, dns.address, holder) {
             let subject = Subject::Link { interface: link.interface.clone(), occurrence: 0 };
             refuser(refusals, &subject)(field!["dns"], why);
         }

@@ -90,6 +90,10 @@ impl Model {
     pub(super) fn put_link(&mut self, link: Arc<Link>) {
         let interface = link.spec.interface.clone();
         self.indexes.links_of.add(link.spec.network.clone(), interface.clone());
+        let network = self.networks.get(&link.spec.network).map(|network| network.id);
+        if let (Some(network), Some(dns)) = (network, &link.spec.dns) {
+            self.indexes.holders.add((network, dns.address), Holder::Dns(interface.clone()));
+        }
         self.links.insert(interface, link);
     }
 
@@ -144,7 +148,12 @@ impl Model {
     }
 
     pub(super) fn take_out_links(&mut self) {
-        self.links = Table::new();
+        for (interface, link) in std::mem::take(&mut self.links) {
+            let network = self.networks.get(&link.spec.network).map(|network| network.id);
+            if let (Some(network), Some(dns)) = (network, &link.spec.dns) {
+                self.indexes.holders.remove(&(network, dns.address), &Holder::Dns(interface));
+            }
+        }
         self.indexes.links_of = Many::default();
     }
 

@@ -177,6 +177,18 @@ impl Model {
         Some(service.spec.id.subscription.to_string())
     }
 
+    /// Key of a service in the [`crate::intent::Intent`].
+    pub fn service_key(&self, id: &ResourceId) -> Option<String> {
+        self.services.get(id).map(|service| service.guid.to_string())
+    }
+
+    /// Interfaces on which an endpoint's address is answered.
+    pub fn interfaces_of(&self, endpoint: &ResourceId) -> Vec<&str> {
+        let endpoint = self.endpoints.get(endpoint).into_iter();
+        let links = endpoint.flat_map(|endpoint| self.links_of(&endpoint.spec.network));
+        links.map(|link| link.spec.interface.as_str()).collect()
+    }
+
     /// One service.
     pub fn service(&self, id: &ResourceId) -> Option<ServiceView> {
         self.services.get(id).map(|service| self.view_service(service))

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use plnat_common::net::Port;
-use plnat_common::record::{Backend, Interface, backend_state, interface_flag};
+use plnat_common::net::{Port, Scope};
+use plnat_common::record::{Address, AddressKey, Backend, Interface, SourceKey};
+use plnat_common::record::{address_kind, backend_state, interface_flag};
 
 use crate::dataplane::Capacity;
 use crate::intent::{Delta, Endpoint, Link, Service};
@@ -19,7 +20,7 @@ use super::check;
 use super::error::PlanError;
 use super::ground::Ground;
 use super::keys::BackendKey;
-use super::state::{EndpointPart, ServicePart, State, Ways, less};
+use super::state::{EndpointPart, OfLinks, ServicePart, State, Ways, less};
 use super::tables::Tables;
 use dirty::Dirty;
 use parts::Sketch;
@@ -34,7 +35,7 @@ pub struct Draft {
     seed: [u64; 2],
     services: Vec<(String, Option<ServicePart>)>,
     endpoints: Vec<(String, Option<EndpointPart>)>,
-    interfaces: BTreeMap<u32, Interface>,
+    of_links: OfLinks,
     /// Port blocks that nobody held before.
     pub(super) fresh: Vec<u32>,
     pub(super) released: Released,
@@ -112,10 +113,10 @@ pub(super) fn draft(
         endpoints.push((key.to_owned(), intent.map(make).transpose()?));
     }
     let fresh = sketch.fresh;
-    let interfaces = interfaces(capacity, state, links, &ground, &services, &endpoints)?;
+    let of_links = of_links(capacity, state, links, &ground, &services, &endpoints)?;
     let released = assigned.release(if first { assigned.all() } else { left }, generation);
     let links = delta.links.clone();
-    Ok(Draft { links, ways, ground, seed, services, endpoints, interfaces, fresh, released })
+    Ok(Draft { links, ways, ground, seed, services, endpoints, of_links, fresh, released })
 }
 
 impl Draft {
@@ -127,15 +128,15 @@ impl Draft {
         for (key, _) in &self.endpoints {
             state.drop_endpoint(key);
         }
+        state.put_of_links(self.of_links);
         for (slot, key, _) in assigned.backends.resting() {
             state.put_backend(slot, Some(gone(key)));
         }
-        if let Some(links) = self.links {
-            state.put_links(links);
-        }
         self.services.into_iter().filter_map(|(_, part)| part).for_each(|part| state.put_service(part));
         self.endpoints.into_iter().filter_map(|(_, part)| part).for_each(|part| state.put_endpoint(part));
-        state.put_interfaces(self.interfaces);
+        if let Some(links) = self.links {
+            state.links = links;
+        }
         (state.ways, state.ground, state.seed) = (self.ways, self.ground, self.seed);
     }
 }
@@ -162,6 +163,21 @@ fn claims(state: &State, links: &[Link], dirty: &Dirty<'_>) -> Result<(), PlanEr
             }
         }
     }
+    let mut answered: BTreeMap<(u32, Ipv4Addr), &str> = BTreeMap::new();
+    for link in links {
+        let Some(address) = link.dns.map(|dns| dns.address) else { continue };
+        answered.insert((link.id, address), &link.interface);
+        let key = (link.network, address);
+        let stands = state.nat.get(&key).is_some_and(|holder| !dirty.has_service(holder));
+        if stands || nat.contains_key(&key) {
+            return Err(PlanError::Twice { what: "address", name: format!("{address} on link {}", link.id) });
+        }
+        let holder = state.at.get(&(link.id, address));
+        if holder.is_some_and(|holder| !dirty.has_endpoint(holder)) {
+            let name = format!("{address} on link {}", link.id);
+            return Err(PlanError::Twice { what: "endpoint address", name });
+        }
+    }
     let network_of: BTreeMap<u32, u32> = links.iter().map(|link| (link.id, link.network)).collect();
     let mut at: BTreeMap<(u32, Ipv4Addr), &Endpoint> = BTreeMap::new();
     for endpoint in dirty.endpoints().filter_map(|(_, intent)| intent) {
@@ -172,7 +188,8 @@ fn claims(state: &State, links: &[Link], dirty: &Dirty<'_>) -> Result<(), PlanEr
                 return Err(PlanError::Unknown { what: "link", name, by });
             };
             let stays = state.at.get(&(*link, address)).is_some_and(|holder| !dirty.has_endpoint(holder));
-            if stays || at.insert((*link, address), endpoint).is_some() {
+            let dns = answered.contains_key(&(*link, address));
+            if dns || stays || at.insert((*link, address), endpoint).is_some() {
                 let name = format!("{address} on link {link}");
                 return Err(PlanError::Twice { what: "endpoint address", name });
             }
@@ -181,18 +198,6 @@ fn claims(state: &State, links: &[Link], dirty: &Dirty<'_>) -> Result<(), PlanEr
             if stands || nat.contains_key(&key) {
                 return Err(PlanError::EndpointIsNat { address, endpoint: endpoint.key.clone() });
             }
-        }
-    }
-    for link in links {
-        let Some(address) = link.dns.map(|dns| dns.address) else { continue };
-        let (here, there) = ((link.id, address), (link.network, address));
-        let endpoint =
-            at.contains_key(&here) || state.at.get(&here).is_some_and(|holder| !dirty.has_endpoint(holder));
-        let taken = endpoint
-            || nat.contains_key(&there)
-            || state.nat.get(&there).is_some_and(|holder| !dirty.has_service(holder));
-        if taken {
-            return Err(PlanError::Twice { what: "address", name: format!("{address} on link {}", link.id) });
         }
     }
     for &(network, address) in nat.keys() {
@@ -206,14 +211,17 @@ fn claims(state: &State, links: &[Link], dirty: &Dirty<'_>) -> Result<(), PlanEr
     Ok(())
 }
 
-fn interfaces(
+/// Nanoseconds in a second.
+const NANOSECONDS: u32 = 1_000_000_000;
+
+fn of_links(
     capacity: &Capacity,
     state: &State,
     links: &[Link],
     ground: &Ground,
     services: &[(String, Option<ServicePart>)],
     endpoints: &[(String, Option<EndpointPart>)],
-) -> Result<BTreeMap<u32, Interface>, PlanError> {
+) -> Result<OfLinks, PlanError> {
     let (mut consumers, mut providers) = (state.consumers.clone(), state.providers.clone());
     for (key, part) in services {
         let network = |service: &Arc<Service>| service.network;
@@ -229,8 +237,12 @@ fn interfaces(
         let new = part.iter().flat_map(|new| &new.slots);
         new.for_each(|(_, record)| *consumers.entry(record.link).or_default() += 1);
     }
-    let mut records = BTreeMap::new();
+    let mut records = OfLinks::default();
     for link in links {
+        for prefix in &link.sources {
+            let key = SourceKey { scope: Scope::link(link.id), address: prefix.network().into() };
+            records.sources.insert((key, prefix.prefix_len()));
+        }
         let Some(interface) = ground.interfaces.get(&link.interface) else { continue };
         if interface.index >= capacity.interfaces {
             return Err(PlanError::Full {
@@ -242,6 +254,11 @@ fn interfaces(
             });
         }
         let mut flags = 0;
+        if let Some(dns) = link.dns {
+            let key = AddressKey { scope: Scope::link(link.id), address: dns.address.into() };
+            let interval = NANOSECONDS / dns.queries_per_second;
+            records.dns.insert(key, Address { kind: address_kind::DNS, slot: interval });
+        }
         if consumers.contains_key(&link.id) || link.dns.is_some() {
             flags |= interface_flag::CONSUMER;
         }
@@ -250,7 +267,7 @@ fn interfaces(
         }
         let (mac, mtu) = (interface.mac, interface.mtu);
         let record = Interface { link: link.id, network: link.network, flags, mac, mtu };
-        if records.insert(interface.index, record).is_some() {
+        if records.interfaces.insert(interface.index, record).is_some() {
             let name = format!("{} of {}", interface.index, link.interface);
             return Err(PlanError::Twice { what: "interface index", name });
         }

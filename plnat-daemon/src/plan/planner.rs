@@ -183,6 +183,12 @@ impl Planner {
         self.state.services.values().map(|part| &*part.intent)
     }
 
+    /// Whether packets find their way to a backend, as it was last planned.
+    pub fn reaches(&self, network: u32, backend: Ipv4Addr) -> bool {
+        let hop = self.state.ground.next_hops.get(&(network, backend));
+        hop.is_some_and(|hop| self.state.ways.contains_key(&(network, hop.egress)))
+    }
+
     /// All links as they were last planned.
     pub fn links(&self) -> &[Link] {
         &self.state.links

@@ -14,9 +14,6 @@ use super::ground::Ground;
 use super::records::{Records, Table};
 use super::touched::Touched;
 
-/// Nanoseconds in a second.
-const NANOSECONDS: u32 = 1_000_000_000;
-
 /// Ethernet address of each interface that is up, under the network that it belongs to: only over one of these may a
 /// backend of the network be reached.
 pub(super) type Ways = BTreeMap<(u32, u32), Mac>;
@@ -49,6 +46,15 @@ pub(super) struct EndpointPart {
     pub(super) slots: Vec<(u32, record::Endpoint)>,
 }
 
+/// What links stand for in the maps.
+#[derive(Debug, Default)]
+pub(super) struct OfLinks {
+    pub(super) interfaces: BTreeMap<u32, Interface>,
+    pub(super) sources: BTreeSet<(SourceKey, u8)>,
+    /// Addresses of DNS servers.
+    pub(super) dns: BTreeMap<AddressKey, Address>,
+}
+
 /// All parts, and the records that they add up to.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -74,6 +80,8 @@ pub(super) struct State {
     pub(super) waiting: BTreeSet<String>,
     pub(super) records: Records,
     pub(super) touched: Touched,
+    /// Addresses of DNS servers.
+    dns: BTreeMap<AddressKey, Address>,
     /// How many services have a NAT address, whatever their networks.
     nat_holders: BTreeMap<Ipv4Addr, usize>,
 }
@@ -229,38 +237,21 @@ impl State {
         };
     }
 
-    pub(super) fn put_interfaces(&mut self, interfaces: BTreeMap<u32, Interface>) {
-        let before = std::mem::replace(&mut self.records.interfaces, interfaces);
-        let now = &self.records.interfaces;
-        let changed = now.iter().filter(|(index, record)| before.get(index) != Some(record));
-        self.touched.interfaces.extend(changed.map(|(index, _)| *index));
-        self.touched.interfaces.extend(before.keys().filter(|index| !now.contains_key(index)));
-    }
-
-    /// Links, with the records that stand on nothing else: prefixes of clients, and addresses of DNS servers.
-    pub(super) fn put_links(&mut self, links: Vec<Link>) {
-        for link in std::mem::take(&mut self.links) {
-            if let Some(dns) = link.dns {
-                self.drop_address(AddressKey { scope: Scope::link(link.id), address: dns.address.into() });
+    /// Replaces what links stand for, before anything else takes an address that one of them gives up. No other part
+    /// has a DNS server's address.
+    pub(super) fn put_of_links(&mut self, new: OfLinks) {
+        let before = std::mem::replace(&mut self.records.interfaces, new.interfaces);
+        self.touched.interfaces.extend(differing(&before, &self.records.interfaces));
+        let before = std::mem::replace(&mut self.records.sources, new.sources);
+        self.touched.sources.extend(before.symmetric_difference(&self.records.sources));
+        let before = std::mem::replace(&mut self.dns, new.dns);
+        let changed: Vec<AddressKey> = differing(&before, &self.dns).collect();
+        for key in changed {
+            match self.dns.get(&key).copied() {
+                Some(address) => self.put_address(key, address),
+                None => self.drop_address(key),
             }
         }
-        let mut sources = BTreeSet::new();
-        for link in &links {
-            let scope = Scope::link(link.id);
-            sources.extend(
-                link.sources.iter().map(|prefix| {
-                    (SourceKey { scope, address: prefix.network().into() }, prefix.prefix_len())
-                }),
-            );
-            if let Some(dns) = link.dns {
-                let interval = NANOSECONDS / dns.queries_per_second;
-                let key = AddressKey { scope, address: dns.address.into() };
-                self.put_address(key, Address { kind: address_kind::DNS, slot: interval });
-            }
-        }
-        self.touched.sources.extend(self.records.sources.symmetric_difference(&sources));
-        self.records.sources = sources;
-        self.links = links;
     }
 
     /// Services of a network that have backends.
@@ -290,6 +281,15 @@ impl State {
         self.touched.addresses.insert(key);
         self.records.addresses.remove(&key);
     }
+}
+
+/// Keys under which two maps have not the same.
+fn differing<K: Ord + Copy, V: PartialEq>(
+    before: &BTreeMap<K, V>,
+    after: &BTreeMap<K, V>,
+) -> impl Iterator<Item = K> {
+    let changed = after.iter().filter(|(key, value)| before.get(key) != Some(value)).map(|(key, _)| *key);
+    changed.chain(before.keys().copied().filter(|key| !after.contains_key(key)))
 }
 
 /// One less of what is counted; true when none is left.

@@ -11,8 +11,8 @@ use super::records::Records;
 #[derive(Debug, Default)]
 pub(super) struct Touched {
     pub(super) interfaces: BTreeSet<u32>,
-    pub(super) addresses: BTreeSet<AddressKey>,
     pub(super) sources: BTreeSet<(SourceKey, u8)>,
+    pub(super) addresses: BTreeSet<AddressKey>,
     pub(super) endpoints: BTreeSet<u32>,
     pub(super) services: BTreeSet<u32>,
     pub(super) rule_index: BTreeSet<RuleKey>,
@@ -26,8 +26,8 @@ impl Touched {
     pub(super) fn part(&self, all: &Records) -> Records {
         Records {
             interfaces: part(&self.interfaces, &all.interfaces),
+            sources: self.sources.intersection(&all.sources).copied().collect(),
             addresses: part(&self.addresses, &all.addresses),
-            sources: all.sources.intersection(&self.sources).copied().collect(),
             endpoints: part(&self.endpoints, &all.endpoints),
             services: part(&self.services, &all.services),
             rule_index: part(&self.rule_index, &all.rule_index),

@@ -269,6 +269,7 @@ fn services() -> Vec<Service> {
                 reason: "HTTP status 503".into(),
             }],
         }],
+        no_traffic: None,
     };
     vec![service("web", "5e1"), service("db", "5e2")]
 }
@@ -285,6 +286,7 @@ fn endpoints() -> Vec<Endpoint> {
             service: it.service,
             connection: it.name,
             state: it.state,
+            no_traffic: None,
         })
         .collect()
 }

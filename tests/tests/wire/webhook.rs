@@ -78,10 +78,13 @@ subscriptions = ["provider"]
         text("hash"),
         world.gateway.path("secret").display()
     );
-    world.config = config;
-    world.gateway.write(&world.config);
+    // A new receiver gets what happens from then on: consumers come later.
+    world.gateway.write(&Config { consumers: vec![], ..config.clone() });
     world.gateway.start();
     world.settle();
+    wait("the receiver has its place", || (!world.gateway.json("webhook list")[0].is_null()).then_some(()));
+    world.config = config;
+    world.reload();
     assert_eq!(world.gateway.state_of("contoso"), "Pending");
 
     // The handler comes late: the events wait for it.
@@ -100,7 +103,7 @@ subscriptions = ["provider"]
     world.gateway.end(Signal::SIGTERM);
     world.gateway.start();
     world.gateway.ok("connection approve fabrikam");
-    world.consumer("fabrikam").run(ask(WEB, "by hand")).unwrap();
+    world.consumer("fabrikam").run(ask(WEB, "by-hand")).unwrap();
     let audit = fs::read_to_string(world.gateway.path("state/audit.log")).unwrap();
     assert!(audit.contains("\"approve\"") && audit.contains("privateEndpointConnections"), "{audit}");
 }

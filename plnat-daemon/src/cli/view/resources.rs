@@ -10,7 +10,8 @@ use crate::control::types::{Connection, Endpoint, Rule, Service};
 
 pub(in crate::cli) fn services(services: Vec<Service>, output: Output) -> io::Result<()> {
     let wide = output == Output::Wide;
-    let mut headers = vec!["NAME", "ALIAS", "NETWORK", "NAT ADDRESSES", "CONNECTIONS", "BACKENDS"];
+    let mut headers =
+        vec!["NAME", "ALIAS", "NETWORK", "NAT ADDRESSES", "CONNECTIONS", "BACKENDS", "NO TRAFFIC"];
     if wide {
         headers.extend(["LOAD BALANCER", "FRONTENDS", "VISIBILITY", "AUTO APPROVAL", "FQDNS", "ID"]);
     }
@@ -19,9 +20,10 @@ pub(in crate::cli) fn services(services: Vec<Service>, output: Output) -> io::Re
         let backends = backends_up(&it.rules);
         let nat = list(&it.nat_addresses);
         let connections = counts(&it.connections);
-        let narrow = [it.name, it.alias, it.network, nat, connections, backends];
+        let silent = it.no_traffic.unwrap_or_default();
+        let narrow = [it.name, it.alias, it.network, nat, connections, backends, silent];
         if wide {
-            let [a, b, c, d, e, f] = narrow;
+            let [a, b, c, d, e, f, g] = narrow;
             let (frontends, visibility) = (list(&it.frontends), list(&it.visibility));
             let (auto_approval, fqdns) = (list(&it.auto_approval), list(&it.fqdns));
             grid.row([
@@ -31,6 +33,7 @@ pub(in crate::cli) fn services(services: Vec<Service>, output: Output) -> io::Re
                 d,
                 e,
                 f,
+                g,
                 it.load_balancer,
                 frontends,
                 visibility,
@@ -67,6 +70,7 @@ pub(in crate::cli) fn service(it: Service, output: Output) -> io::Result<()> {
         ),
         ("FQDNs", list(&it.fqdns)),
         ("connections", counts(&it.connections)),
+        ("no traffic", it.no_traffic.unwrap_or_default()),
     ])?;
     line("")?;
     let mut rules = Grid::new(output, &["RULE", "PROTOCOL", "PORT", "BACKEND PORT", "DISTRIBUTION", "IDLE"]);
@@ -89,18 +93,19 @@ pub(in crate::cli) fn service(it: Service, output: Output) -> io::Result<()> {
 
 pub(in crate::cli) fn endpoints(endpoints: Vec<Endpoint>, output: Output) -> io::Result<()> {
     let wide = output == Output::Wide;
-    let mut headers = vec!["NAME", "NETWORK", "ADDRESS", "SERVICE", "STATE"];
+    let mut headers = vec!["NAME", "NETWORK", "ADDRESS", "SERVICE", "STATE", "NO TRAFFIC"];
     if wide {
         headers.extend(["LINKS", "CONNECTION", "ID"]);
     }
     let mut grid = Grid::new(output, &headers);
     for it in endpoints {
         let (address, state) = (it.address.to_string(), format!("{:?}", it.state));
+        let silent = it.no_traffic.unwrap_or_default();
         if wide {
             let links = list(&it.links);
-            grid.row([it.name, it.network, address, it.service, state, links, it.connection, it.id]);
+            grid.row([it.name, it.network, address, it.service, state, silent, links, it.connection, it.id]);
         } else {
-            grid.row([it.name, it.network, address, it.service, state]);
+            grid.row([it.name, it.network, address, it.service, state, silent]);
         }
     }
     grid.print("no endpoints")
@@ -116,6 +121,7 @@ pub(in crate::cli) fn endpoint(it: Endpoint, _output: Output) -> io::Result<()> 
         ("service", it.service),
         ("connection", it.connection),
         ("state", format!("{:?}", it.state)),
+        ("no traffic", it.no_traffic.unwrap_or_default()),
     ])
 }
 

@@ -29,7 +29,7 @@ impl<P: DataPlane> Gateway<P> {
     /// All services.
     pub(in crate::run) fn services(&self) -> Vec<types::Service> {
         let labels = self.service_labels();
-        self.model.services().into_iter().map(|it| self.service(it, &labels)).collect()
+        self.model.services().into_iter().map(|it| self.service(self.see_service(it), &labels)).collect()
     }
 
     fn service(&self, view: ServiceView, labels: &Labels) -> types::Service {
@@ -55,6 +55,7 @@ impl<P: DataPlane> Gateway<P> {
             fqdns: view.fqdns,
             connections: counts(view.connections.iter().map(|it| it.state)),
             rules: rules.iter().map(rule).collect(),
+            no_traffic: view.no_traffic,
             id: view.key,
         }
     }
@@ -82,9 +83,10 @@ impl<P: DataPlane> Gateway<P> {
             service: self.service_of(&services, &view.connection),
             connection: view.connection.name,
             state: view.connection.state,
+            no_traffic: view.connection.no_traffic,
             id: view.key,
         };
-        self.model.endpoints().into_iter().map(endpoint).collect()
+        self.model.endpoints().into_iter().map(|it| endpoint(self.see_endpoint(it))).collect()
     }
 
     /// One connection.

@@ -93,7 +93,7 @@ impl<P: DataPlane> Gateway<P> {
         problems.extend(self.unattached.iter().map(|(interface, problem)| format!("{interface}: {problem}")));
         let names = self.dns.tally.problems();
         problems.extend(names.into_iter().map(|(interface, problem)| format!("{interface}: {problem}")));
-        let services = self.model.services();
+        let services: Vec<_> = self.model.services().into_iter().map(|it| self.see_service(it)).collect();
         problems.extend(
             services
                 .iter()

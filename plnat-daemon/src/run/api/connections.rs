@@ -51,7 +51,7 @@ impl<P: DataPlane> Gateway<P> {
 
     fn connection_of(&self, id: &ResourceId, name: &Name) -> Option<ConnectionView> {
         let (_, guid) = name.as_str().rsplit_once('.')?;
-        let found = self.model.connection(guid.parse().ok()?)?;
+        let found = self.connection_view(guid.parse().ok()?)?;
         let here = found.private_link_service == *id && found.state != ConnectionState::Disconnected;
         (here && found.name.eq_ignore_ascii_case(name.as_str())).then_some(found)
     }

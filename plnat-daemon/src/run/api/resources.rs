@@ -126,10 +126,10 @@ impl<P: DataPlane> Gateway<P> {
             Kind::PrivateLinkService => {
                 let spec = model.service_spec(id)?;
                 let network = &model.load_balancer_spec(&spec.load_balancer)?.network;
-                service::write(spec, &model.service(id)?, network, meta, &etag)
+                service::write(spec, &self.service_view(id)?, network, meta, &etag)
             }
             Kind::PrivateEndpoint => {
-                endpoint::write(model.endpoint_spec(id)?, &model.endpoint(id)?, meta, &etag)
+                endpoint::write(model.endpoint_spec(id)?, &self.endpoint_view(id)?, meta, &etag)
             }
         })
     }
