@@ -9,6 +9,8 @@ mod api;
 mod decide;
 #[path = "control/faults.rs"]
 mod faults;
+#[path = "control/names.rs"]
+mod names;
 #[path = "control/reload.rs"]
 mod reload;
 #[path = "control/rig.rs"]

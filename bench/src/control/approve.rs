@@ -186,6 +186,7 @@ address_prefix = "10.0.1.0/24"
 [[link]]
 interface = "consumer"
 network = "consumer"
+sources = ["0.0.0.0/0"]
 "#,
         backends = quoted(backends),
         nat = nat(9),

@@ -115,6 +115,11 @@ fn link(owner: &str) -> LinkSpec {
     LinkSpec { interface: format!("{owner}0"), network, may_wait: false, sources: vec![], dns: None }
 }
 
+fn dns(address: &str) -> Option<LinkDns> {
+    let address = address.parse().unwrap();
+    Some(LinkDns { address, forward_to: vec![], queries_per_second: 200 })
+}
+
 fn consumer(owner: &str) -> NetworkSpec {
     network(owner, "10.0.0.0/16", vec![subnet("endpoints", "10.0.1.0/24")])
 }

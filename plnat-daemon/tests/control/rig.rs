@@ -64,6 +64,8 @@ pub(crate) struct Rig {
     pub(crate) plane: MemoryPlane,
     pub(crate) faults: Faults,
     pub(crate) store_fails: Arc<AtomicBool>,
+    /// What the DNS server is to answer.
+    pub(crate) names: watch::Receiver<Arc<plnat_daemon::dns::Wanted>>,
     /// Whom the configuration lets in.
     pub(crate) admitted: watch::Receiver<Arc<KeyKeeper>>,
     pub(crate) bus: Arc<EventBus>,
@@ -91,6 +93,8 @@ impl Rig {
         let restored = Model::restore(&model_rows.map(|row| (row.key.clone(), row.value.clone())).collect());
         assert!(restored.damaged.is_empty(), "{:?}", restored.damaged);
         let (access, admitted) = watch::channel(Arc::new(KeyKeeper::nobody()));
+        let dns = plnat_daemon::dns::server().0;
+        let names = dns.wanted.subscribe();
         let mut gateway = Gateway::new(Parts {
             plane: FaultyPlane::new(plane.clone(), faults.clone()),
             adopted,
@@ -100,14 +104,14 @@ impl Rig {
             file: directory.path().join("plnat.toml"),
             probes: watch::channel(Arc::default()).0,
             networks: watch::channel(Vec::new()).0,
-            dns: plnat_daemon::dns::server().0,
+            dns,
             access,
             webhooks: watch::channel(Vec::new()).0,
         })
         .unwrap();
         gateway.take_quietly(network(INTERFACES));
         gateway.reload().unwrap();
-        Self { gateway, plane, faults, store_fails, admitted, bus, directory }
+        Self { gateway, plane, faults, store_fails, names, admitted, bus, directory }
     }
 
     /// Kills the gateway and starts another on the same plane and store.

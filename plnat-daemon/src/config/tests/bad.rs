@@ -430,3 +430,28 @@ fn everything_is_said_at_once() {
         ],
     );
 }
+
+#[test]
+fn names_on_a_link() {
+    let with = |lines: &str| format!("network = \"contoso\"\n{lines}\n[[load_balancer]]");
+    let bad_with = |lines: &str, expected: &[&str]| {
+        bad(&[("network = \"contoso\"\n[[load_balancer]]", &with(lines))], expected);
+    };
+    bad_with("dns = \"10.0.0.53\"\ndns_forward_to = [\"9.9.9.9\", \"10.9.0.2:5353\", \"2620:fe::fe\"]", &[]);
+    bad_with(
+        "dns = \"10.0.0.53/16\"\ndns_forward_to = [\"dns.example.com\"]\ndns_queries_per_second = 0",
+        &[
+            r#"25:7: `10.0.0.53/16` is no IPv4 address => write the address alone: "10.0.0.53""#,
+            r#"26:19: `dns.example.com` is no address of a resolver => write an address like "9.9.9.9", or one with a port like "10.0.0.2:5353""#,
+            "27:26: 0 is not between 1 and 1000000 => write a whole number from 1 to 1000000",
+        ],
+    );
+    bad_with(
+        "dns_forward_to = [\"9.9.9.9\"]",
+        &[r#"22:1: `dns_forward_to` without `dns` has no effect => write dns = "10.0.0.53" as well"#],
+    );
+    bad_with(
+        "dns = \"127.0.0.53\"",
+        &["25:7: 127.0.0.53 is no address of a host => write an unused address of the network"],
+    );
+}

@@ -46,6 +46,72 @@ fn names_are_handed_out_while_a_connection_is_approved() {
 }
 
 #[test]
+fn what_is_shown_of_names_is_what_is_answered_in_every_state() {
+    let mut world = World::new();
+    world
+        .change(|wanted| {
+            wanted.links.iter_mut().for_each(|link| link.dns = dns("10.0.0.53"));
+            wanted.services[0].fqdns = vec!["web.example.com".to_owned(), "API.example.com".to_owned()];
+            let mut second = endpoint("contoso", "second");
+            second.manual = true;
+            wanted.endpoints.push(second);
+        })
+        .unwrap();
+    let check = |world: &World, expected: &[&str]| {
+        let networks = world.model.named_networks();
+        assert_eq!(networks.len(), 4);
+        for network in networks {
+            let (interface, _) = &network.links[0];
+            let mut shown = std::collections::BTreeSet::new();
+            for endpoint in world.model.endpoints().iter().filter(|it| it.interfaces.contains(interface)) {
+                for config in &endpoint.custom_dns_configs {
+                    shown.extend(config.ip_addresses.iter().map(|it| (config.fqdn.to_lowercase(), *it)));
+                }
+            }
+            let each = network.names.iter().flat_map(|(name, all)| all.iter().map(|it| (name.clone(), *it)));
+            assert_eq!(each.collect::<std::collections::BTreeSet<_>>(), shown, "{interface}");
+            if interface == "contoso0" {
+                let addresses: Vec<String> =
+                    network.names["api.example.com"].iter().map(ToString::to_string).collect();
+                assert_eq!(addresses, expected);
+                assert_eq!(world.model.names()["contoso/contoso"], network.names);
+            }
+        }
+    };
+    check(&world, &["10.0.1.4", "10.0.1.5"]);
+    world.decide("contoso/shop", Decision::Reject).unwrap();
+    check(&world, &["10.0.1.5"]);
+    world.decide("contoso/second", Decision::Remove).unwrap();
+    check(&world, &[]);
+    world.decide("contoso/shop", Decision::Approve).unwrap();
+    check(&world, &["10.0.1.4"]);
+}
+
+#[test]
+fn the_address_of_a_dns_server_is_given_to_nobody() {
+    let mut world = World::default();
+    let mut wanted = declaration();
+    wanted.links[1].dns = dns("10.0.1.4");
+    // Another link of the same network may have the same one, and another network anything.
+    wanted.links.push(LinkSpec { interface: "contoso1".to_owned(), dns: dns("10.0.1.4"), ..link("contoso") });
+    wanted.links[2].dns = dns("10.0.1.9");
+    world.declare(&wanted).unwrap();
+    let given = |owner: &str| {
+        let id = world.model.find_endpoint(&format!("{owner}/shop")).unwrap();
+        world.model.endpoint(&id).unwrap().address
+    };
+    assert_eq!((given("contoso"), given("fabrikam")), (address("10.0.1.5"), address("10.0.1.4")));
+    // What was given is kept: the server has to take another one.
+    wanted.links[1].dns = dns("10.0.1.5");
+    let refused = world.declare(&wanted).unwrap_err().0;
+    let words: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        words,
+        ["link `contoso0`: dns: 10.0.1.5 is already the address of private endpoint `contoso/shop`"]
+    );
+}
+
+#[test]
 fn connections_are_found_by_all_their_names() {
     let world = World::new();
     let connection = world.connection("contoso/shop");

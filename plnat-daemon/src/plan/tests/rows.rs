@@ -8,7 +8,7 @@ use plnat_common::record::{self, AddressKey, Backend};
 use plnat_common::record::{address_kind, backend_state, endpoint_state, interface_flag};
 
 use crate::dataplane::{Capacity, DataPlane};
-use crate::intent::{ConnectionState, Distribution, Endpoint, Intent, Link, Member, MemberState};
+use crate::intent::{ConnectionState, Distribution, Dns, Endpoint, Intent, Link, Member, MemberState};
 use crate::intent::{Protocol, Rule, Service};
 use crate::plan::{
     Ground, GroundInterface, NextHop, PlanError, Planner, Records, RowError, Write, difference, needs_sweep,
@@ -111,6 +111,44 @@ fn a_backend_has_its_next_hop_and_a_block_for_each_protocol_and_nat_address_in_u
     let used: Vec<usize> = (0..8).filter(|&place| backend.blocks[Backend::TCP][place] != 0).collect();
     assert_eq!(used, [0, 5]);
     assert_eq!(backend.blocks[Backend::UDP], [0; 8]);
+}
+
+#[test]
+fn a_dns_address_is_known_on_its_link_alone_with_its_rate_and_makes_it_a_consumers() {
+    let (mut intent, ground) = simple();
+    intent.endpoints.clear();
+    let address = Ipv4Addr::new(10, 0, 0, 53);
+    intent.links[0].dns = Some(Dns { address, queries_per_second: 200 });
+    let mut rig = rig();
+    rig.settle(&intent, &ground);
+    let records = rig.memory.records();
+    let key = AddressKey { scope: Scope::link(1), address: address.into() };
+    let found = records.addresses[&key];
+    assert_eq!((found.kind, found.slot), (address_kind::DNS, 5_000_000));
+    assert_eq!(records.addresses.keys().filter(|it| it.address == key.address).count(), 1);
+    assert_eq!(records.interfaces[&11].flags, interface_flag::CONSUMER);
+    assert_eq!(records.interfaces[&12].flags, 0);
+    intent.links[0].dns = None;
+    rig.settle(&intent, &ground);
+    let records = rig.memory.records();
+    assert!(!records.addresses.contains_key(&key));
+    assert_eq!(records.interfaces[&11].flags, 0);
+}
+
+#[test]
+fn a_dns_address_that_is_somebody_elses_and_a_rate_of_none_are_refused() {
+    let refused = |change: &dyn Fn(&mut Intent)| {
+        let (mut intent, ground) = simple();
+        change(&mut intent);
+        Planner::new(Capacity::default()).plan(&intent, &ground, SEED).unwrap_err()
+    };
+    let dns = |address, queries_per_second| Some(Dns { address, queries_per_second });
+    let twice = refused(&|intent| intent.links[1].dns = dns(intent.endpoints[0].address, 1));
+    assert!(matches!(twice, PlanError::Twice { .. }), "{twice}");
+    let twice = refused(&|intent| intent.links[2].dns = dns(NAT, 1));
+    assert!(matches!(twice, PlanError::Twice { .. }), "{twice}");
+    let none = refused(&|intent| intent.links[0].dns = dns(NAT, 0));
+    assert!(matches!(none, PlanError::Range { .. }), "{none}");
 }
 
 #[test]

@@ -48,8 +48,10 @@ fn the_python_package_lives_a_whole_life() {
 #[test]
 fn the_npm_package_lives_a_whole_life() {
     let directory = tempfile::tempdir().unwrap();
-    let mut npm = Command::new("npm");
-    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(directory.path());
+    // A registry that does not answer as it should is tried again by npm for many minutes.
+    let mut npm = Command::new("timeout");
+    npm.args(["180", "npm", "install", "--silent", "--no-audit", "--no-fund", "--fetch-retries=1"]);
+    npm.args(["--fetch-retry-mintimeout=1000", "--prefix"]).arg(directory.path());
     let npm = npm.arg(format!("@azure/arm-network@{NPM}"));
     let Some(()) = installed("@azure/arm-network", done(npm)) else { return };
     let script = directory.path().join("life.mjs");
