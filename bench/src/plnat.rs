@@ -167,7 +167,9 @@ fn ground(lane: &Lane) -> Ground {
     let mut ground = Ground::default();
     let mut add = |name: String, end: crate::topology::End| {
         let mac = Mac::from_octets(end.mac);
-        ground.interfaces.insert(name, GroundInterface { index: end.index, mac, mtu: 1500, up: true });
+        ground
+            .interfaces
+            .insert(name, GroundInterface { index: end.index, mac, mtu: 1500, up: true, vlan: None });
     };
     add("consumer".into(), lane.gateway_end());
     (0..BACKENDS).for_each(|at| add(provider(at), lane.provider_end(at)));
@@ -195,7 +197,7 @@ pub(crate) fn intent(backends: u32) -> Intent {
 pub(crate) fn links() -> Vec<Link> {
     // All of them: clients have many addresses.
     let sources = || vec![Default::default()];
-    let link = |id, interface, network| Link { id, interface, network, sources: sources() };
+    let link = |id, interface, network| Link { id, interface, vlan: None, network, sources: sources() };
     let providers = (0..BACKENDS).map(|at| link(2 + at, provider(at), PROVIDER));
     std::iter::once(link(1, "consumer".into(), CONSUMER)).chain(providers).collect()
 }

@@ -141,6 +141,32 @@ impl MacPair {
     }
 }
 
+/// Outer and inner VLAN tag as they lie in a frame: protocol identifier, then priority and number (IEEE 802.1Q clause 9). No tag
+/// is zero, and no inner one is without an outer one.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Pod, Zeroable)]
+pub struct Tags(pub [u32; 2]);
+
+impl Tags {
+    /// Protocol identifier of a customer's tag (802.1Q).
+    pub const CUSTOMER: u16 = 0x8100;
+    /// Protocol identifier of a provider's tag (802.1ad).
+    pub const PROVIDER: u16 = 0x88a8;
+    /// Bits of a tag that are not its identity: PCP and DEI.
+    pub const PRIORITY: u32 = u32::from_ne_bytes([0, 0, 0xf0, 0]);
+
+    /// One tag of this protocol and number.
+    pub const fn tag(protocol: u16, number: u16) -> u32 {
+        let (p, n) = (protocol.to_be_bytes(), number.to_be_bytes());
+        u32::from_ne_bytes([p[0], p[1], n[0], n[1]])
+    }
+
+    /// Number of tags.
+    pub const fn count(self) -> u32 {
+        (self.0[0] != 0) as u32 + (self.0[1] != 0) as u32
+    }
+}
+
 /// Where a consumer-side or provider-side key is valid: a link id, or a network id with [`Scope::PROVIDER`] set, or
 /// [`Scope::ANY`]. Two consumers with the same addresses differ in this and in nothing else.
 #[repr(transparent)]

@@ -26,7 +26,7 @@ mod tests;
 pub(crate) use difference::region;
 pub use difference::{apply, difference, needs_sweep};
 pub use error::{PlanError, RowError};
-pub use ground::{Ground, GroundInterface, NextHop};
+pub use ground::{Ground, GroundInterface, NextHop, of_host};
 pub use keys::{BackendKey, BlockKey, EndpointKey, RuleName, ServiceKey};
 pub use planner::{NatBlock, Planner};
 pub use records::{Records, Table, Write};

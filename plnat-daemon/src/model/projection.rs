@@ -20,6 +20,7 @@ impl Model {
                     Some(intent::Link {
                         id: link.id,
                         interface: link.spec.interface.clone(),
+                        vlan: link.spec.vlan,
                         network: network.id,
                         sources: link.spec.sources(&network.spec),
                     })

@@ -261,7 +261,7 @@ impl Model {
             location: spec.location.to_string(),
             network: spec.network.short(),
             subnet: spec.subnet.to_string(),
-            interfaces: self.links_of(&spec.network).map(|link| link.spec.interface.clone()).collect(),
+            interfaces: self.links_of(&spec.network).map(|link| link.spec.name()).collect(),
             address: endpoint.address,
             custom_dns_configs: approved
                 .into_iter()

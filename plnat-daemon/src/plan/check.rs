@@ -21,7 +21,7 @@ pub(super) fn check(intent: &Intent, capacity: &Capacity) -> Result<(), PlanErro
 fn links(links: &[Link], capacity: &Capacity) -> Result<(), PlanError> {
     let (mut ids, mut interfaces) = (BTreeSet::new(), BTreeSet::new());
     for link in links {
-        let name = &link.interface;
+        let name = &link.name();
         within("link id", name, link.id, 1, Scope::PROVIDER - 2, "1 or more")?;
         if link.id >= capacity.links {
             return Err(PlanError::Full {
@@ -34,7 +34,7 @@ fn links(links: &[Link], capacity: &Capacity) -> Result<(), PlanError> {
         }
         network(name, link.network)?;
         once(&mut ids, link.id, "link", link.id)?;
-        once(&mut interfaces, name, "interface", name)?;
+        once(&mut interfaces, (link.interface.clone(), link.tags()), "interface", name)?;
     }
     Ok(())
 }

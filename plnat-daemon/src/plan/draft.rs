@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use plnat_common::maglev;
-use plnat_common::net::{Ip4, Mac, MacPair, Port, Scope, TCP, UDP};
-use plnat_common::record::SourceKey;
+use plnat_common::net::{Ip4, Mac, MacPair, Port, Scope, TCP, Tags, UDP};
 use plnat_common::record::{self, ANY_PORT, ANY_PROTOCOL, Address, AddressKey, Backend, Interface, RuleKey};
+use plnat_common::record::{SourceKey, TagKey};
 use plnat_common::record::{address_kind, backend_state, distribution, endpoint_state, interface_flag};
 
 use crate::dataplane::Capacity;
@@ -16,7 +16,7 @@ use crate::intent::{Protocol, Rule, Service};
 use super::assigned::Assigned;
 use super::check;
 use super::error::PlanError;
-use super::ground::Ground;
+use super::ground::{Ground, of_host};
 use super::keys::{BackendKey, BlockKey, EndpointKey, RuleName, ServiceKey};
 use super::records::Records;
 use super::tables::{self, Tables};
@@ -42,7 +42,8 @@ pub(super) fn draft(
     check::check(intent, capacity)?;
     let draft = Draft { records: Records::default(), fresh: Vec::new(), tables: BTreeSet::new() };
     let ways = ways(intent, ground);
-    let mut sketch = Sketch { assigned, tables, ground, ways, seed, services: BTreeMap::new(), draft };
+    let tags = intent.links.iter().map(|link| (link.id, link.tags())).collect();
+    let mut sketch = Sketch { assigned, tables, ground, ways, tags, seed, services: BTreeMap::new(), draft };
     for service in &intent.services {
         sketch.service(service)?;
     }
@@ -67,22 +68,36 @@ pub(super) fn gone(key: &BackendKey) -> Backend {
     Backend { address, port, state: backend_state::GONE, ..Backend::default() }
 }
 
-/// Ethernet address of each interface that is up, under the network that it belongs to: only over one of these may a
-/// backend of the network be reached.
-fn ways(intent: &Intent, ground: &Ground) -> BTreeMap<(u32, u32), Mac> {
-    let links = intent.links.iter();
-    links
-        .filter_map(|link| Some((link.network, ground.interfaces.get(&link.interface)?)))
-        .filter(|(_, interface)| interface.up)
-        .map(|(network, interface)| ((network, interface.index), interface.mac))
-        .collect()
+/// The ways into each network, by the interface of the host that leads there: only over one of these may a backend of the network be
+/// reached.
+fn ways(intent: &Intent, ground: &Ground) -> BTreeMap<(u32, u32), Way> {
+    let mut ways = BTreeMap::new();
+    for link in &intent.links {
+        let device = ground.interfaces.get(&link.interface).filter(|device| device.up);
+        let host = of_host(&ground.interfaces, link).filter(|(_, host)| host.up);
+        if let (Some(device), Some((_, host))) = (device, host) {
+            let way = Way { egress: device.index, source: host.mac, tags: link.tags() };
+            ways.insert((link.network, host.index), way);
+        }
+    }
+    ways
+}
+
+/// How packets leave towards backends.
+#[derive(Clone, Copy, Default)]
+struct Way {
+    egress: u32,
+    source: Mac,
+    tags: Tags,
 }
 
 struct Sketch<'a> {
     assigned: &'a mut Assigned,
     tables: &'a mut Tables,
     ground: &'a Ground,
-    ways: BTreeMap<(u32, u32), Mac>,
+    ways: BTreeMap<(u32, u32), Way>,
+    /// Tags of each link.
+    tags: BTreeMap<u32, Tags>,
     seed: [u64; 2],
     /// Slots by key.
     services: BTreeMap<&'a str, u32>,
@@ -193,14 +208,15 @@ impl<'a> Sketch<'a> {
             block_ports,
         };
         let slot = self.assigned.backends.take(key)?.slot;
-        let (egress, macs) = self.way(service.network, member.address).unwrap_or_default();
+        let (way, macs) = self.way(service.network, member.address).unwrap_or_default();
+        let (egress, tags) = (way.egress, way.tags);
         let state = match member.state {
             MemberState::Up => backend_state::UP,
             MemberState::Draining => backend_state::DRAINING,
             MemberState::Down => backend_state::DOWN,
         };
         let (address, port) = (member.address.into(), Port::new(rule.backend_port));
-        let record = Backend { macs, egress, address, port, state, blocks, ..Backend::default() };
+        let record = Backend { macs, egress, address, port, state, tags, blocks, ..Backend::default() };
         self.draft.records.backends.insert(slot, record);
         Ok(slot)
     }
@@ -217,10 +233,10 @@ impl<'a> Sketch<'a> {
         Ok(taken.slot)
     }
 
-    fn way(&self, network: u32, address: Ipv4Addr) -> Option<(u32, MacPair)> {
+    fn way(&self, network: u32, address: Ipv4Addr) -> Option<(Way, MacPair)> {
         let hop = self.ground.next_hops.get(&(network, address))?;
-        let source = *self.ways.get(&(network, hop.egress))?;
-        Some((hop.egress, MacPair::new(hop.mac, source)))
+        let way = *self.ways.get(&(network, hop.egress))?;
+        Some((way, MacPair::new(hop.mac, way.source)))
     }
 
     fn endpoint(&mut self, endpoint: &Endpoint) -> Result<(), PlanError> {
@@ -239,8 +255,9 @@ impl<'a> Sketch<'a> {
             let (key, address) = (endpoint.key.clone(), endpoint.address);
             let key = EndpointKey { endpoint: key, service: endpoint.service.clone(), link, address };
             let slot = self.assigned.endpoints.take(key)?.slot;
-            let record =
-                record::Endpoint { state, service: service.unwrap_or(0), link, ..Default::default() };
+            let tags = self.tags.get(&link).copied().unwrap_or_default();
+            let service = service.unwrap_or(0);
+            let record = record::Endpoint { state, service, link, tags, ..Default::default() };
             self.draft.records.endpoints.insert(slot, record);
             let key = AddressKey { scope: Scope::link(link), address: address.into() };
             let address = Address { kind: address_kind::ENDPOINT, slot };
@@ -275,11 +292,33 @@ impl<'a> Sketch<'a> {
             if providers.contains(&link.network) {
                 flags |= interface_flag::PROVIDER;
             }
-            let (mac, mtu) = (interface.mac, interface.mtu);
-            let record = Interface { link: link.id, network: link.network, flags, mac, mtu };
-            if self.draft.records.interfaces.insert(interface.index, record).is_some() {
-                let name = format!("{} of {}", interface.index, link.interface);
+            let tags = link.tags();
+            let index = interface.index;
+            let interfaces = &mut self.draft.records.interfaces;
+            let (place, mac) = if tags.count() == 0 {
+                (index, interface.mac)
+            } else {
+                let plain = Interface { mac: interface.mac, mtu: interface.mtu, ..Interface::default() };
+                interfaces.entry(index).or_insert(plain).flags |= interface_flag::TAGGED;
+                // Beyond the last interface, where no index leads.
+                let place = capacity.interfaces.saturating_add(link.id);
+                self.draft.records.tags.insert(TagKey { interface: index, tags }, place);
+                let host = of_host(&self.ground.interfaces, link);
+                (place, host.map_or(interface.mac, |(_, host)| host.mac))
+            };
+            // A device carries one tag beside its MTU; a second one takes of it.
+            let mtu = if tags.count() > 1 { interface.mtu.saturating_sub(4) } else { interface.mtu };
+            let record = Interface { link: link.id, network: link.network, flags, mac, mtu, tags };
+            let before = interfaces.insert(place, record);
+            if before.is_some_and(|before| before.link != 0) {
+                let name = format!("{} of {}", interface.index, link.name());
                 return Err(PlanError::Twice { what: "interface index", name });
+            }
+            // Tagged links of the same interface came before.
+            if let Some(before) = before
+                && let Some(record) = interfaces.get_mut(&place)
+            {
+                record.flags |= before.flags;
             }
         }
         Ok(())

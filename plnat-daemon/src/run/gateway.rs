@@ -15,7 +15,7 @@ use super::message::Message;
 use super::rows::{MODEL, SLOTS, Stored};
 use super::sweep::Sweeps;
 use crate::config::{self, Config, Diagnostics};
-use crate::dataplane::{DataPlane, PlaneError};
+use crate::dataplane::{DataPlane, PlaneError, TagSight};
 use crate::events::{EventBus, EventError, NewEvent, kind};
 use crate::intent::Intent;
 use crate::model::{Event, Model, ProbeTarget};
@@ -457,10 +457,30 @@ impl<P: DataPlane> Gateway<P> {
         if self.stuck.is_some() {
             return Err("waits until the data plane is as the configuration wants it".to_owned());
         }
+        self.sees_tags(interface)?;
         self.plane.attach(interface).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
         tracing::info!(interface, "attached");
         self.attached.insert(interface.to_owned(), index);
         Ok(())
+    }
+
+    /// Whether the program would see the tags that tell an interface's links apart. Where it does not, frames of one link could be
+    /// taken for another's.
+    fn sees_tags(&self, interface: &str) -> Result<(), String> {
+        let links = || self.intent.links.iter().filter(|link| link.interface == interface);
+        if links().all(|link| link.vlan.is_none()) {
+            return Ok(());
+        }
+        match self.plane.tag_sight(interface) {
+            TagSight::Clear => Ok(()),
+            TagSight::Hidden { remedy } => {
+                Err(format!("VLAN tags would be hidden from the program: run `{remedy}`"))
+            }
+            TagSight::Unknown if links().any(|link| link.vlan.is_none()) => Err(format!(
+                "{interface} is one end of a veth pair whose other end cannot be seen from here: if that hides VLAN tags, tagged frames are taken for untagged ones, so leave out the link without a vlan"
+            )),
+            TagSight::Unknown => Ok(()),
+        }
     }
 
     /// Tells the prober and netlink what is wanted of them, where it changed.
@@ -473,11 +493,18 @@ impl<P: DataPlane> Gateway<P> {
             }
             differs
         });
-        let bind: HashMap<u32, &str> =
-            self.intent.links.iter().rev().map(|link| (link.network, link.interface.as_str())).collect();
+        // Where there is none yet, the name that it should have: a probe that went another way would ask in another network.
+        let host = |link: &crate::intent::Link| match self.grounds.host_interface(link) {
+            Some(interface) => interface.to_owned(),
+            None => link.name(),
+        };
+        let bind: HashMap<u32, String> =
+            self.intent.links.iter().rev().map(|link| (link.network, host(link))).collect();
         let targets = self.model.probes();
-        let wanted: Vec<probe::ProbeTarget> =
-            targets.iter().map(|target| probe_target(target, bind.get(&target.network).copied())).collect();
+        let wanted: Vec<probe::ProbeTarget> = targets
+            .iter()
+            .map(|target| probe_target(target, bind.get(&target.network).map(String::as_str)))
+            .collect();
         self.probe_targets = wanted.iter().map(|it| it.id.clone()).zip(targets).collect();
         self.probes.send_if_modified(|current| {
             let differs = **current != wanted;

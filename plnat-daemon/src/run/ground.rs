@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use plnat_common::net::Mac;
+use plnat_common::net::{Mac, Tags};
 
-use crate::intent::Intent;
+use crate::intent::{Intent, Link};
 use crate::netlink;
-use crate::plan::{BackendKey, Ground, GroundInterface, NextHop, Records};
+use crate::plan::{BackendKey, Ground, GroundInterface, NextHop, Records, of_host};
 
 /// How long a next hop is used on that netlink no longer knows.
 const GRACE: Duration = Duration::from_secs(10);
@@ -33,6 +33,10 @@ impl Grounds {
     ) {
         for (&slot, record) in installed.backends.iter().filter(|(_, record)| record.egress != 0) {
             if let Some(key) = backend(slot) {
+                if record.tags.count() > 0 {
+                    // The host's own interface is another than the one that packets leave by; netlink tells soon.
+                    continue;
+                }
                 let hop = NextHop { egress: record.egress, mac: record.macs.destination() };
                 self.hops.entry((key.network, key.address)).or_insert((hop, Some(now)));
             }
@@ -72,6 +76,11 @@ impl Grounds {
         self.interfaces.get(name)
     }
 
+    /// The interface through which the host itself speaks on a link.
+    pub fn host_interface(&self, link: &Link) -> Option<&str> {
+        of_host(&self.interfaces, link).map(|(name, _)| name)
+    }
+
     /// What netlink has to resolve: the backends of each network, and the interfaces that lead there.
     pub fn wanted(&self, intent: &Intent) -> Vec<netlink::Network> {
         let mut networks = BTreeMap::<u32, netlink::Network>::new();
@@ -85,8 +94,8 @@ impl Grounds {
             network.backends.extend(members.map(|member| member.address));
         }
         for link in &intent.links {
-            if let (Some(network), Some(interface)) =
-                (networks.get_mut(&link.network), self.interfaces.get(&link.interface))
+            if let (Some(network), Some((_, interface))) =
+                (networks.get_mut(&link.network), of_host(&self.interfaces, link))
             {
                 network.interfaces.push(interface.index);
             }
@@ -101,7 +110,8 @@ impl Grounds {
 
 fn interface(seen: netlink::Interface) -> Option<(String, GroundInterface)> {
     let mac = Mac::from_octets(seen.mac?);
-    Some((seen.name, GroundInterface { index: seen.index, mac, mtu: seen.mtu, up: seen.up }))
+    let vlan = seen.vlan.map(|(under, protocol, number)| (under, Tags::tag(protocol, number)));
+    Some((seen.name, GroundInterface { index: seen.index, mac, mtu: seen.mtu, up: seen.up, vlan }))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(super) fn decode(genes: &[u8]) -> (Intent, Ground) {
             let sources =
                 genes.one(&[&["10.0.0.0/16"][..], &["10.0.0.0/16", "10.2.0.0/16"], &["10.0.0.0/8"]]);
             let sources = sources.iter().map(|prefix| prefix.parse().unwrap()).collect();
-            intent.links.push(Link { id, interface: format!("eth{id}"), network, sources });
+            intent.links.push(Link { id, interface: format!("eth{id}"), vlan: None, network, sources });
         }
     }
     let mut services: Vec<Service> = SERVICES.iter().filter_map(|key| service(key, &mut genes)).collect();
@@ -116,7 +116,7 @@ fn ground(genes: &mut Genes) -> Ground {
         let up = genes.pick(6) > 0;
         if genes.pick(6) > 0 {
             let mac = Mac::from_octets([2, 0, 0, 0, 0, id]);
-            let interface = GroundInterface { index, mac, mtu: 1500, up };
+            let interface = GroundInterface { index, mac, mtu: 1500, up, vlan: None };
             ground.interfaces.insert(format!("eth{id}"), interface);
         }
     }
