@@ -46,9 +46,10 @@ fn named_blocks(backend: &Backend) -> impl Iterator<Item = (u32, usize)> {
 /// Refuses what lies beyond a map's end, as the kernel does.
 pub(super) fn room(capacity: &Capacity, write: &Write) -> Result<(), PlaneError> {
     match *write {
-        Write::Interface(index, _) => {
-            let places = capacity.interfaces.saturating_add(capacity.links);
-            slot("INTERFACES", "interfaces", places, index)
+        Write::Interface(index, record) => {
+            let plain = record.is_some_and(|record| record.tags.count() == 0);
+            let tagged = if plain { 0 } else { capacity.links };
+            slot("INTERFACES", "interfaces", capacity.interfaces.saturating_add(tagged), index)
         }
         Write::Endpoint(at, _) => slot("ENDPOINTS", "endpoints", capacity.endpoints, at),
         Write::Service(at, _) => slot("SERVICES", "services", capacity.services, at),
