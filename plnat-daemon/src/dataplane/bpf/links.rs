@@ -58,8 +58,15 @@ impl Links {
                 tracing::info!(was = name, is = current, "the interface was renamed while no daemon ran");
                 fs::rename(&pin, bpffs.link(&current)).map_err(|error| kernel(doing(), error))?;
             }
-            replace(program, &bpffs.link(&current)).map_err(|error| kernel(doing(), error))?;
-            self.note(&current, index, None)?;
+            let taken = replace(program, &bpffs.link(&current)).map_err(|error| kernel(doing(), error));
+            if let Err(error) = taken.and_then(|()| self.note(&current, index, None)) {
+                if if_indextoname(index).is_ok() {
+                    return Err(error);
+                }
+                tracing::info!(interface = current, "the interface went in this moment; its link is removed");
+                self.attached.remove(&current);
+                remove_link(&bpffs.link(&current)).map_err(|error| kernel(doing(), error))?;
+            }
         }
         Ok(())
     }
