@@ -158,13 +158,10 @@ impl Model {
 }
 
 /// Entries that differ, before and after.
-fn changed<'a, K: Ord, V: PartialEq>(
+fn changed<'a, K: Ord, V: Eq>(
     before: &'a Table<K, V>,
     after: &'a Table<K, V>,
-) -> impl Iterator<Item = (&'a K, Option<&'a V>, Option<&'a V>)>
-where
-    V: Eq,
-{
+) -> impl Iterator<Item = (&'a K, Option<&'a V>, Option<&'a V>)> {
     before.diff(after).map(|difference| match difference {
         DiffItem::Add(key, new) => (key, None, Some(&**new)),
         DiffItem::Update { old: (_, old), new: (key, new) } => (key, Some(&**old), Some(&**new)),

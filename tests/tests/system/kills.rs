@@ -143,7 +143,7 @@ fn write(token: &str, client: u64, known: &mut Known, versions: &AtomicU64, stop
         let endpoint_path = path("contoso", "privateEndpoints", &format!("e{client}-{which}"));
         let (method, path, body, wanted) = if which == ENDPOINTS {
             ("PUT", &service_path, service(&version), Some(version))
-        } else if chance() % 3 == 0 {
+        } else if chance().is_multiple_of(3) {
             ("DELETE", &endpoint_path, Value::Null, None)
         } else {
             ("PUT", &endpoint_path, endpoint(&service_path, &version), Some(version))
