@@ -24,6 +24,7 @@ pub mod plan;
 pub mod probe;
 pub mod run;
 pub mod serve;
+mod sse;
 pub mod store;
 pub mod tls;
 pub mod webhook;

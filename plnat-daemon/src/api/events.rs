@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::{Query, State};
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -21,14 +21,13 @@ use super::caller::{Action, Caller};
 use super::error::ApiError;
 use crate::events::{Delivery, EventBus, EventError, EventRecord, Subscription};
 use crate::model::Name;
+use crate::sse;
 use crate::webhook::structured;
 
 /// Path of both.
 pub(super) const PATH: &str = "/events";
 /// Events read for a list. The caller sees those among them that are its own.
 const PAGE: usize = 1_000;
-/// A comment line comes this often when nothing happens, so that both ends notice a dead connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a stream goes on. Its end lets the caller prove itself anew: it comes back with `Last-Event-ID`.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -52,14 +51,8 @@ async fn show(
 ) -> Result<Response, ApiError> {
     let Some(Extension(caller)) = caller else { return Err(ApiError::unauthorized()) };
     let since = query.map_err(|error| ApiError::invalid("InvalidQuery", error.body_text()))?.0.since;
-    let last = match headers.get("last-event-id") {
-        None => since,
-        Some(value) => {
-            let parsed = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-            let wrong = || ApiError::invalid("InvalidHeader", "Last-Event-ID is no event id of this gateway");
-            Some(parsed.ok_or_else(wrong)?)
-        }
-    };
+    let last = sse::last_event_id(&headers).map_err(|wrong| ApiError::invalid("InvalidHeader", wrong))?;
+    let last = last.or(since);
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accept.contains("text/event-stream") {
         return Ok(streamed(events.subscribe(last), caller));
@@ -86,14 +79,8 @@ fn streamed(subscription: Subscription, caller: Caller) -> Response {
         let (mut subscription, caller) = state?;
         loop {
             let event = match timeout_at(end, subscription.next()).await.ok()? {
-                Ok(Delivery::Event(record)) if sees(&caller, &record) => Event::default()
-                    .id(&record.id)
-                    .event(record.event.kind.replace(['\r', '\n'], " "))
-                    .data(structured(&record).to_string()),
-                Ok(Delivery::Event(_)) => continue,
-                Ok(Delivery::Gap { after, next }) => {
-                    Event::default().event("gap").data(json!({ "after": after, "next": next }).to_string())
-                }
+                Ok(Delivery::Event(record)) if !sees(&caller, &record) => continue,
+                Ok(delivery) => sse::event(&delivery, structured),
                 Err(error) => {
                     let event = Event::default().event("error").data(failed(&error).body().to_string());
                     return Some((event, None));
@@ -102,9 +89,7 @@ fn streamed(subscription: Subscription, caller: Caller) -> Response {
             return Some((event, Some((subscription, caller))));
         }
     });
-    Sse::new(events.map(Ok::<_, Infallible>))
-        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
-        .into_response()
+    Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(sse::keep_alive()).into_response()
 }
 
 /// Whether the caller may see an event.

@@ -4,11 +4,10 @@
 //! bus waits for it.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -16,12 +15,11 @@ use serde_json::json;
 use super::door::Door;
 use super::types::{SessionFilter, SessionPage};
 use super::{Call, Code, ControlError, SessionQuery};
-use crate::events::{Delivery, Subscription};
+use crate::events::Subscription;
+use crate::sse;
 
 /// Sessions asked for at once: the run loop serves others between pages.
 const PAGE: u64 = 1_000;
-/// A comment line comes this often when nothing happens, so that both ends notice a dead connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Sessions as lines of JSON. A failure after the first page is a last line with an `error`.
 pub(super) async fn sessions(
@@ -82,15 +80,14 @@ fn error_line(error: ControlError) -> Bytes {
     Bytes::from(format!("{}\n", json!(error.body())))
 }
 
-/// Events as server-sent events: the sequence number as `id`, the type as `event`, the record as `data`. An event `gap`
-/// without an id says that some can no longer be had.
+/// Events as server-sent events.
 pub(super) fn events(door: Door, after: Option<u64>) -> Response {
     let stop = door.stopped();
     let subscription = Some(door.events.subscribe(after));
     let events = stream::unfold(subscription, |subscription| async {
         let mut subscription: Subscription = subscription?;
         match subscription.next().await {
-            Ok(delivery) => Some((event(&delivery), Some(subscription))),
+            Ok(delivery) => Some((sse::event(&delivery, |record| json!(record)), Some(subscription))),
             Err(error) => {
                 let body = ControlError::new(Code::Internal, error.to_string()).body();
                 Some((Event::default().event("error").data(json!(body).to_string()), None))
@@ -98,18 +95,5 @@ pub(super) fn events(door: Door, after: Option<u64>) -> Response {
         }
     });
     let events = events.map(Ok::<_, Infallible>).take_until(Box::pin(stop));
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
-}
-
-fn event(delivery: &Delivery) -> Event {
-    match delivery {
-        // JSON of one line: server-sent events break at line ends. The type is a word of ours; see `crate::events::kind`.
-        Delivery::Event(record) => Event::default()
-            .id(&record.id)
-            .event(record.event.kind.replace(['\r', '\n'], " "))
-            .data(json!(record.as_ref()).to_string()),
-        Delivery::Gap { after, next } => {
-            Event::default().event("gap").data(json!({ "after": after, "next": next }).to_string())
-        }
-    }
+    Sse::new(events).keep_alive(sse::keep_alive()).into_response()
 }

@@ -10,6 +10,7 @@ use super::Answer;
 use crate::control::door::{Door, Parsed};
 use crate::control::types::EventList;
 use crate::control::{Code, ControlError, streams};
+use crate::sse;
 
 /// Events on a list unless asked for more or fewer.
 const USUAL: usize = 100;
@@ -54,13 +55,6 @@ pub(super) async fn stream(
     headers: HeaderMap,
     query: Parsed<Query<StreamQuery>>,
 ) -> Result<Response, ControlError> {
-    let last = match headers.get("last-event-id") {
-        None => query.0.0.since,
-        Some(value) => {
-            let parsed = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-            let wrong = || ControlError::new(Code::Invalid, "Last-Event-ID is no event id of this gateway");
-            Some(parsed.ok_or_else(wrong)?)
-        }
-    };
-    Ok(streams::events(door, last))
+    let last = sse::last_event_id(&headers).map_err(|wrong| ControlError::new(Code::Invalid, wrong))?;
+    Ok(streams::events(door, last.or(query.0.0.since)))
 }
