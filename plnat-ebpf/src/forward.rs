@@ -1,11 +1,11 @@
 //! A sound IPv4 packet: to an endpoint, from a backend, or not ours.
 
-use aya_ebpf::programs::XdpContext;
 use plnat_common::net::{ICMP, MacPair, TCP};
 use plnat_common::reason::Reason;
 use plnat_common::record::{Interface, LineKey, tcp_state};
 
 use crate::address::{self, Target};
+use crate::context::Context;
 use crate::packet::Packet;
 use crate::rewrite::{self, Translation};
 use crate::session::{self, Found, Known};
@@ -14,7 +14,7 @@ use crate::{Trip, backend, dns, echo, endpoint, icmp_error, link, mss, open, res
 /// The exit of a sound packet: `Ok` for one that is sent on.
 #[inline(always)]
 pub(crate) fn packet(
-    ctx: &XdpContext,
+    ctx: &impl Context,
     interface: &Interface,
     packet: &Packet,
     trip: &mut Trip,
@@ -47,7 +47,7 @@ fn key(interface: &Interface, packet: &Packet) -> LineKey {
 /// A packet of a session: admitted by its endpoint's state, then translated.
 #[inline(always)]
 fn known(
-    ctx: &XdpContext,
+    ctx: &impl Context,
     packet: &Packet,
     key: &LineKey,
     found: Found,
@@ -63,17 +63,18 @@ fn known(
     }
     let forward = !key.scope.is_provider();
     let (macs, egress) = way(&line, forward)?;
-    fits(packet, egress, trip)?;
+    fits(ctx, packet, egress, trip)?;
+    let packet = &ctx.settle(packet)?;
     if packet.protocol == TCP {
         segment(ctx, packet, &line, found.index, egress, forward)?;
     }
     session::touch(found.line);
     if forward {
-        session::learn(found.line, line.macs, packet.macs(), ctx.ingress_ifindex() as u32);
+        session::learn(found.line, line.macs, packet.macs(), ctx.ingress());
     }
     let (source, destination, ports) = (line.source, line.destination, line.ports);
     trip.answerable = false;
-    rewrite::apply(packet, &Translation { source, destination, ports, macs });
+    rewrite::apply(ctx, packet, &Translation { source, destination, ports, macs });
     trip.egress = egress;
     Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
 }
@@ -81,7 +82,7 @@ fn known(
 /// What a TCP packet of a session changes beside its translation.
 #[inline(always)]
 fn segment(
-    ctx: &XdpContext,
+    ctx: &impl Context,
     packet: &Packet,
     line: &Known,
     index: u32,
@@ -92,7 +93,7 @@ fn segment(
     if flags & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED {
         tcp::observe(index, flags, forward)?;
         if flags & tcp::SYN != 0 {
-            mss::clamp(ctx, ctx.ingress_ifindex() as u32, egress);
+            mss::clamp(ctx, packet, egress);
         }
     }
     if reset::is_due(line.idle_minutes) {
@@ -103,12 +104,12 @@ fn segment(
 
 /// Every link carries packets of this length (RFC 8200 section 5 asks it of links for IPv6); longer ones are held against the
 /// way out.
-const ALWAYS_FITS: u16 = 1280;
+const ALWAYS_FITS: usize = 1280;
 
 /// Out, with the MTU to be told, unless the packet fits through the interface that it leaves by. The program cannot fragment.
 #[inline(always)]
-fn fits(packet: &Packet, egress: u32, trip: &mut Trip) -> Result<(), Reason> {
-    let length = packet.length();
+fn fits(ctx: &impl Context, packet: &Packet, egress: u32, trip: &mut Trip) -> Result<(), Reason> {
+    let length = ctx.longest(packet);
     if length <= ALWAYS_FITS {
         return Ok(());
     }
@@ -134,7 +135,7 @@ pub(crate) fn way(line: &Known, to_backend: bool) -> Result<(MacPair, u32), Reas
 /// A packet that no session knows: the first of one, or none of ours.
 #[inline(always)]
 fn unknown(
-    ctx: &XdpContext,
+    ctx: &impl Context,
     interface: &Interface,
     packet: &Packet,
     key: &LineKey,
@@ -142,7 +143,7 @@ fn unknown(
 ) -> Result<Reason, Reason> {
     let slot = match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => slot,
-        Target::Dns(interval) => return Err(dns::query(interface, packet, interval, trip)),
+        Target::Dns(interval) => return Err(dns::query(ctx, interface, packet, interval, trip)),
         Target::Nat(service) => {
             trip.service = service;
             return Err(Reason::NoSession);
@@ -165,20 +166,26 @@ fn unknown(
     if packet.protocol == TCP && packet.tcp_flags() & tcp::MARKS_AND_ACK != tcp::SYN {
         return Err(Reason::NoSession);
     }
-    let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress_ifindex() as u32)?;
-    fits(packet, opened.egress, trip)?;
+    let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress())?;
+    fits(ctx, packet, opened.egress, trip)?;
     trip.answerable = false;
+    let packet = &ctx.settle(packet)?;
     if packet.protocol == TCP {
-        mss::clamp(ctx, ctx.ingress_ifindex() as u32, opened.egress);
+        mss::clamp(ctx, packet, opened.egress);
     }
-    rewrite::apply(packet, &opened.translation);
+    rewrite::apply(ctx, packet, &opened.translation);
     trip.egress = opened.egress;
     Ok(Reason::ToBackend)
 }
 
 /// Ping to an endpoint is answered here, errors about a session's packets are translated, and nothing else of ICMP is.
 #[inline(always)]
-fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Trip) -> Result<Reason, Reason> {
+fn icmp(
+    ctx: &impl Context,
+    interface: &Interface,
+    packet: &Packet,
+    trip: &mut Trip,
+) -> Result<Reason, Reason> {
     let (kind, code) = packet.icmp_type();
     match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => {

@@ -2,18 +2,19 @@
 
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::macros::btf_map;
-use aya_ebpf::programs::XdpContext;
 use plnat_common::net::Scope;
 use plnat_common::reason::Reason;
 use plnat_common::record::{Interface, interface_flag};
+
+use crate::context::Context;
 
 #[btf_map]
 static INTERFACES: Array<Interface, 65536> = Array::new();
 
 /// The interface's record, or out: it belongs to no link.
 #[inline(always)]
-pub(crate) fn identify(ctx: &XdpContext) -> Result<&'static Interface, Reason> {
-    match INTERFACES.get(ctx.ingress_ifindex() as u32) {
+pub(crate) fn identify(ctx: &impl Context) -> Result<&'static Interface, Reason> {
+    match INTERFACES.get(ctx.ingress()) {
         Some(interface) if interface.link != 0 => Ok(interface),
         _ => Err(Reason::NotAttached),
     }

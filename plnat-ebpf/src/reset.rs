@@ -157,7 +157,7 @@ pub(crate) fn send(ctx: &XdpContext) -> u32 {
     if unsafe { bpf_xdp_adjust_head(ctx.ctx, room) } != 0 || !write(ctx, &reset) {
         return xdp_action::XDP_DROP;
     }
-    let Ok(action) = egress::way(reset.egress) else { return xdp_action::XDP_DROP };
+    let Ok(action) = egress::redirect(reset.egress) else { return xdp_action::XDP_DROP };
     let trip = Trip { link: reset.link, service: reset.service, ..Trip::default() };
     count::packet(&trip, Reason::ResetSent, 0);
     action

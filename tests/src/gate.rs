@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, DevMap, HashMap, MapData, PerCpuArray};
 use aya::programs::xdp::XdpMode;
-use aya::programs::{TestRun as _, Xdp};
+use aya::programs::{Program, ProgramInfo, SchedClassifier, TestRun as _, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod, TestRunOptions};
 use plnat_common::net::{Mac, Scope};
 use plnat_common::reason::{BYTES_TO_BACKEND, BYTES_TO_CLIENT, COLUMNS, Reason, Verdict};
@@ -176,7 +176,11 @@ impl Gate {
         let trace = std::env::var("TRACE").map_or(0u8, |level| level.parse().unwrap_or(0));
         let mut ebpf = EbpfLoader::new()
             .btf(None)
-            .verifier_log_level(aya::VerifierLogLevel::STATS)
+            .verifier_log_level(if std::env::var_os("VERBOSE").is_some() {
+                aya::VerifierLogLevel::VERBOSE
+            } else {
+                aya::VerifierLogLevel::STATS
+            })
             .map_max_entries("SESSIONS", lines + 32)
             .map_max_entries("PORT_BLOCKS", 16)
             .override_global("SEED", &SEED, true)
@@ -191,6 +195,9 @@ impl Gate {
                 keep_dispatched(program)?;
             }
         }
+        let tcx: &mut SchedClassifier =
+            ebpf.program_mut("plnat_tcx").context("no such program")?.try_into()?;
+        tcx.load().context("the verifier refused plnat_tcx")?;
         let mut gate = Self { ebpf, bench: None, interfaces, lines };
         for side in Side::ALL {
             let index = gate.ifindex(side);
@@ -410,8 +417,12 @@ impl Gate {
 
     /// Instructions that the verifier went through to accept a program of the object.
     pub fn verified_instructions(&self, program: &str) -> Result<u32> {
-        let program: &Xdp = self.ebpf.program(program).context("no such program")?.try_into()?;
-        program.info()?.verified_instruction_count().context("the kernel does not say (5.16 and later do)")
+        let info: ProgramInfo = match self.ebpf.program(program).context("no such program")? {
+            Program::Xdp(program) => program.info()?,
+            Program::SchedClassifier(program) => program.info()?,
+            _ => bail!("{program} is of another kind"),
+        };
+        info.verified_instruction_count().context("the kernel does not say (5.16 and later do)")
     }
 
     /// Runs a program on a frame `repeat` times, each on what the one before left; returns the last answer and frame.
