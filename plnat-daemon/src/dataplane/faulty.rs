@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plnat_common::record::{Event, SweepReport, SweepRequest};
 
-use crate::dataplane::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session};
+use crate::dataplane::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, Wish};
 use crate::plan::{Records, Write};
 
 /// Which calls fail. A handle: a test keeps a clone and changes its mind while the daemon uses the plane.
@@ -113,9 +113,9 @@ impl<P: DataPlane> DataPlane for FaultyPlane<P> {
         self.plane.write(write)
     }
 
-    fn attach(&mut self, interface: &str) -> Result<(), PlaneError> {
+    fn attach(&mut self, interface: &str, wish: &Wish) -> Result<(), PlaneError> {
         self.faults.pass("attaching the program")?;
-        self.plane.attach(interface)
+        self.plane.attach(interface, wish)
     }
 
     fn detach(&mut self, interface: &str) -> Result<(), PlaneError> {
@@ -176,7 +176,8 @@ mod tests {
         let faults = Faults::none(seed);
         faults.fraction(per_mille);
         let mut plane = FaultyPlane::new(MemoryPlane::new(Capacity::default(), [0; 2]), faults.clone());
-        let failed: Vec<usize> = (0..1000).filter(|_| plane.attach("eth0").is_err()).collect();
+        let failed: Vec<usize> =
+            (0..1000).filter(|_| plane.attach("eth0", &Wish::default()).is_err()).collect();
         assert_eq!((faults.calls(), faults.failed()), (1000, failed.len() as u64));
         failed
     }
@@ -198,7 +199,7 @@ mod tests {
         let (memory, faults) = (MemoryPlane::new(Capacity::default(), [0; 2]), Faults::none(1));
         let mut plane = FaultyPlane::new(memory.clone(), faults.clone());
         faults.nth(2);
-        let done: Vec<bool> = ["a", "b", "c"].map(|name| plane.attach(name).is_ok()).into();
+        let done: Vec<bool> = ["a", "b", "c"].map(|name| plane.attach(name, &Wish::default()).is_ok()).into();
         assert_eq!(done, [true, false, true]);
         assert_eq!(memory.attached(), ["a".to_owned(), "c".to_owned()].into());
     }

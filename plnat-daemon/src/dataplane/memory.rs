@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use plnat_common::reason::COLUMNS;
 use plnat_common::record::{Event, SweepReport, SweepRequest};
 
-use crate::dataplane::{Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session};
+use crate::dataplane::{Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, Wish};
 use crate::plan::{self, Records, Write, region};
 
 use invariants::BlockHolders;
@@ -140,7 +140,7 @@ impl DataPlane for MemoryPlane {
         Ok(())
     }
 
-    fn attach(&mut self, interface: &str) -> Result<(), PlaneError> {
+    fn attach(&mut self, interface: &str, _: &Wish) -> Result<(), PlaneError> {
         self.state().attached.insert(interface.to_owned());
         Ok(())
     }

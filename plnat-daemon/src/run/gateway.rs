@@ -559,7 +559,9 @@ impl<P: DataPlane> Gateway<P> {
         if self.stuck.is_some() {
             return Err("waits until the data plane is as the configuration wants it".to_owned());
         }
-        self.plane.attach(interface).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+        self.plane
+            .attach(interface, &crate::dataplane::Wish::default())
+            .map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
         tracing::info!(interface, "attached");
         self.attached.insert(interface.to_owned(), index);
         Ok(())
