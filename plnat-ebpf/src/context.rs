@@ -4,6 +4,7 @@
 mod tcx;
 mod xdp;
 
+use plnat_common::net::Tags;
 use plnat_common::reason::Reason;
 
 use crate::packet::Packet;
@@ -16,6 +17,8 @@ pub(crate) trait Context {
     const PASS: u32;
     /// The answer for a frame that ends here.
     const DROP: u32;
+    /// The answer for a frame that could not be made what it should be.
+    const FAILED: u32;
 
     /// Address of the first byte.
     fn start(&self) -> usize;
@@ -31,6 +34,15 @@ pub(crate) trait Context {
 
     /// Index of the interface that it came over.
     fn ingress(&self) -> u32;
+
+    /// Whether it has a VLAN tag.
+    fn is_tagged(&self) -> bool;
+
+    /// See [`tag::take_off`](crate::tag::take_off).
+    fn take_tags(&self) -> u64;
+
+    /// See [`tag::put_on`](crate::tag::put_on).
+    fn put_tags(&self, tags: Tags, priority: u32) -> bool;
 
     /// Length of the IP packet, of which the header says `said`.
     fn total(&self, said: u16) -> usize;

@@ -66,15 +66,15 @@ pub(crate) fn translate(
         return Err(Reason::TtlExpired);
     }
     let to_backend = !scope.is_provider();
-    let (macs, egress) = forward::way(&line, to_backend)?;
+    let way = forward::way(&line, endpoint, to_backend)?;
     let settled = ctx.settle(packet)?;
     if settled.partial {
         // No host leaves the checksum of an ICMP message to its device.
         return Err(Reason::Malformed);
     }
     let carried = self::carried(ctx, &settled).ok_or(Reason::IcmpError)?;
-    rewrite(&settled, &carried, &line, macs);
-    trip.egress = egress;
+    rewrite(&settled, &carried, &line, way.macs);
+    (trip.egress, trip.tags) = (way.egress, way.tags);
     Ok(if to_backend { Reason::ErrorToBackend } else { Reason::ErrorToClient })
 }
 

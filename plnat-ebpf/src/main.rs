@@ -37,12 +37,14 @@ mod service;
 mod session;
 mod source;
 mod sweep;
+mod tag;
 mod tcp;
 mod trace;
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
+use plnat_common::net::Tags;
 use plnat_common::reason::{Reason, Verdict};
 
 use crate::context::{Buffer, Context};
@@ -59,6 +61,10 @@ pub(crate) struct Trip {
     egress: u32,
     /// MTU that a packet is told that is too big for its way out.
     mtu: u32,
+    /// Tags that the frame has when it leaves: those that it came with, until it is sent on.
+    tags: Tags,
+    /// Priority that it came with, as `tag` keeps it.
+    priority: u32,
     /// Set while an ICMP error may be sent about it: it is a sound packet to one of our addresses, and still as it came.
     answerable: bool,
 }
@@ -95,23 +101,25 @@ pub(crate) fn plnat_reset(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn run<C: Context>(ctx: &C) -> u32 {
     let mut trip = Trip::default();
+    let bytes = ctx.length() as u64;
     let exit = handle(ctx, &mut trip);
     let reason = match exit {
         Ok((reason, _)) | Err(reason) => reason,
     };
-    count::packet(&trip, reason, ctx.length() as u64);
+    count::packet(&trip, reason, bytes);
     ctx.trace(trip.link, trip.service, reason);
-    match exit {
+    let answer = match exit {
         Ok((_, answer)) => answer,
         Err(reason) => answer_or_end(ctx, &trip, reason),
-    }
+    };
+    // Last, since stages know plain frames only. Every driver leaves room for this.
+    if answer == C::DROP || ctx.put_tags(trip.tags, trip.priority) { answer } else { C::FAILED }
 }
 
 /// The exit of a packet, and the answer for one that is sent on. `Err` is for the others: it only shortens the stages.
 #[inline(always)]
 fn handle(ctx: &impl Context, trip: &mut Trip) -> Result<(Reason, u32), Reason> {
-    let interface = link::identify(ctx)?;
-    trip.link = interface.link;
+    let interface = link::identify(ctx, trip)?;
     match packet::frame(ctx, interface)? {
         Frame::Arp => Err(arp::answer(ctx, interface, trip)?),
         Frame::Ipv4(packet) => {

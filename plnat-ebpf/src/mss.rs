@@ -5,8 +5,10 @@ use core::ptr::{read_volatile, write_volatile};
 
 use network_types::eth::EthHdr;
 use plnat_common::checksum::{difference16, update};
+use plnat_common::record::Interface;
 
 use crate::context::Context;
+use crate::forward::Way;
 use crate::link;
 use crate::packet::{Ip, Packet, at};
 
@@ -21,12 +23,12 @@ const HEADERS: u32 = 40;
 /// Bytes that the options of a segment may have.
 const OPTIONS: usize = 40;
 
-/// Lowers the MSS of a settled SYN that came over one interface and leaves by another. A segment without the option, or whose options are
-/// malformed, stays as it is.
+/// Lowers the MSS of a settled SYN that came over one interface and leaves by another. A segment without the option, or whose
+/// options are malformed, stays as it is.
 #[inline(always)]
-pub(crate) fn clamp(ctx: &impl Context, packet: &Packet, egress: u32) {
+pub(crate) fn clamp(ctx: &impl Context, interface: &Interface, packet: &Packet, way: &Way) {
     let known = |mtu| if mtu == 0 { u32::MAX } else { mtu };
-    let mtu = known(link::mtu(ctx.ingress())).min(known(link::mtu(egress)));
+    let mtu = known(interface.mtu).min(known(link::mtu(way.egress, way.tags)));
     if mtu <= u16::MAX as u32 && mtu > HEADERS {
         ctx.clamp(packet, (mtu - HEADERS) as u16);
     }

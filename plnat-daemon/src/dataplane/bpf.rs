@@ -12,6 +12,7 @@ mod mapping;
 mod maps;
 mod mode;
 mod object;
+mod offload;
 mod raw;
 mod sessions;
 mod shape;
@@ -39,7 +40,7 @@ use self::maps::Maps;
 use self::sessions::Tables;
 use self::trace::Trace;
 use self::undisturbed::Undisturbed;
-use super::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, Wish};
+use super::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, TagSight, Wish};
 use crate::netlink::{facts, redirects};
 use crate::plan::{Records, Write};
 
@@ -183,6 +184,10 @@ impl DataPlane for BpfPlane {
 
     fn attachments(&self) -> Vec<Attachment> {
         self.links.list()
+    }
+
+    fn tag_sight(&self, interface: &str) -> TagSight {
+        offload::tag_sight(interface)
     }
 
     fn jiffies_per_second(&self) -> u32 {

@@ -15,17 +15,17 @@
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode};
 use aya_ebpf::helpers::{
     bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_tail,
-    bpf_skb_change_type, bpf_skb_pull_data,
+    bpf_skb_change_type, bpf_skb_pull_data, bpf_skb_vlan_pop, bpf_skb_vlan_push,
 };
 use aya_ebpf::programs::TcContext;
 use network_types::eth::EthHdr;
 use plnat_common::checksum::fold;
-use plnat_common::net::{ICMP, TCP, UDP};
+use plnat_common::net::{ICMP, TCP, Tags, UDP};
 use plnat_common::reason::Reason;
 
 use super::Context;
 use crate::packet::{Ip, Packet, at};
-use crate::{link, mss, refuse, trace};
+use crate::{link, mss, refuse, tag, trace};
 
 /// Bytes that the stages may look at: Ethernet, two IP headers with options, an ICMP error and the TCP header that it carries.
 const TOUCHED: usize = 14 + 60 + 8 + 60 + 20;
@@ -68,6 +68,7 @@ impl Context for Buffer {
     /// On to the next program on the interface, and to the host.
     const PASS: u32 = TC_ACT_UNSPEC as u32;
     const DROP: u32 = TC_ACT_SHOT as u32;
+    const FAILED: u32 = TC_ACT_SHOT as u32;
 
     #[inline(always)]
     fn start(&self) -> usize {
@@ -96,6 +97,22 @@ impl Context for Buffer {
     fn ingress(&self) -> u32 {
         // SAFETY: the context of this run.
         unsafe { (*self.0).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn is_tagged(&self) -> bool {
+        // SAFETY: the context of this run.
+        unsafe { (*self.0).vlan_present != 0 || tag::is_tagged(self) }
+    }
+
+    #[inline(always)]
+    fn take_tags(&self) -> u64 {
+        plnat_tcx_untag(self.0)
+    }
+
+    #[inline(always)]
+    fn put_tags(&self, Tags([outer, inner]): Tags, priority: u32) -> bool {
+        outer == 0 || plnat_tcx_tag(self.0, outer as u64, inner as u64, priority as u64) != 0
     }
 
     /// The header has no room for the length of a buffer of more than 64 KiB, and says zero.
@@ -161,7 +178,7 @@ impl Context for Buffer {
 
     #[inline(always)]
     fn send(&self, interface: u32) -> Result<u32, Reason> {
-        if link::mtu(interface) == 0 {
+        if link::mtu(interface, Tags([0; 2])) == 0 {
             return Err(Reason::NoNextHop);
         }
         // SAFETY: no pointer goes there.
@@ -179,6 +196,58 @@ impl Context for Buffer {
         if trace::is_due(reason) {
             plnat_tcx_trace(self.0, (link as u64) << 32 | service as u64, reason as u64);
         }
+    }
+}
+
+/// As [`tag::take_off`]. The outer tag lies beside the frame, and the inner one in it.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_tcx_untag(skb: *mut __sk_buff) -> u64 {
+    let buffer = Buffer(skb);
+    // SAFETY: the context of this run.
+    let (beside, protocol, number) =
+        unsafe { ((*skb).vlan_present, (*skb).vlan_proto, (*skb).vlan_tci as u16) };
+    let mut outer = protocol as u16 as u32 | (number.to_be() as u32) << 16;
+    let mut inner = inline(&buffer, EthHdr::LEN - 2);
+    if beside == 0 {
+        outer = inner;
+        inner = inline(&buffer, EthHdr::LEN + 2);
+    }
+    if outer == 0 {
+        return 0;
+    }
+    let tags = Tags([outer & !Tags::PRIORITY, inner & !Tags::PRIORITY]);
+    let Some(place) = tag::place(buffer.ingress(), tags) else { return 0 };
+    // SAFETY: the context of this run; packet pointers are made afterwards.
+    unsafe {
+        if bpf_skb_vlan_pop(skb) != 0 || (inner != 0 && bpf_skb_vlan_pop(skb) != 0) {
+            return 0;
+        }
+    }
+    tag::found(place, outer, inner)
+}
+
+/// The tag at `offset` of a frame, 0 where there is none.
+#[inline(always)]
+fn inline(buffer: &Buffer, offset: usize) -> u32 {
+    let Some(word) = at::<u32>(buffer, offset) else { return 0 };
+    // SAFETY: `at` checked the word; unaligned access is allowed.
+    let word = unsafe { word.read_unaligned() };
+    if tag::is_tag(word as u16) { word } else { 0 }
+}
+
+/// As [`tag::put_on`].
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_tcx_tag(skb: *mut __sk_buff, outer: u64, inner: u64, priority: u64) -> u64 {
+    let [outer, tagged] = tag::with_priority(outer as u32, inner as u32, priority as u32);
+    let number = |word: u32| u16::from_be((word >> 16) as u16);
+    // SAFETY: the context of this run; no packet pointer is used afterwards.
+    unsafe {
+        if inner != 0 && bpf_skb_vlan_push(skb, tagged as u16, number(tagged)) != 0 {
+            return 0;
+        }
+        (bpf_skb_vlan_push(skb, outer as u16, number(outer)) == 0) as u64
     }
 }
 

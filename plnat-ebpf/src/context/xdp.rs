@@ -3,15 +3,17 @@
 use aya_ebpf::bindings::{xdp_action, xdp_md};
 use aya_ebpf::helpers::bpf_xdp_adjust_tail;
 use aya_ebpf::programs::XdpContext;
+use plnat_common::net::Tags;
 use plnat_common::reason::Reason;
 
 use super::Context;
 use crate::packet::Packet;
-use crate::{egress, mss, refuse, trace};
+use crate::{egress, mss, refuse, tag, trace};
 
 impl Context for XdpContext {
     const PASS: u32 = xdp_action::XDP_PASS;
     const DROP: u32 = xdp_action::XDP_DROP;
+    const FAILED: u32 = xdp_action::XDP_ABORTED;
 
     #[inline(always)]
     fn start(&self) -> usize {
@@ -36,6 +38,21 @@ impl Context for XdpContext {
     #[inline(always)]
     fn ingress(&self) -> u32 {
         self.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn is_tagged(&self) -> bool {
+        tag::is_tagged(self)
+    }
+
+    #[inline(always)]
+    fn take_tags(&self) -> u64 {
+        tag::take_off(self)
+    }
+
+    #[inline(always)]
+    fn put_tags(&self, tags: Tags, priority: u32) -> bool {
+        tag::put_on(self, tags, priority)
     }
 
     #[inline(always)]
