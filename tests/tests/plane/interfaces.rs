@@ -23,7 +23,7 @@ fn a_native_attachment_counts_packets_and_a_second_attach_changes_nothing() {
         assert_eq!(plane.attachments(), attached);
         let [attachment] = attached.as_slice() else { panic!("{attached:?}") };
         assert_eq!((attachment.mode, attachment.index), (AttachMode::Native, index("eth0.7")));
-        assert!(attachment.notes.iter().any(|warning| warning.contains("gro on")), "{attachment:?}");
+        assert!(attachment.notes.iter().any(|note| note.contains("tx off")), "{attachment:?}");
         let mac = Mac::from_octets(mac_of("eth0.7"));
         let mut records = some_records(index("eth0.7"));
         records.interfaces.values_mut().for_each(|interface| interface.mac = mac);

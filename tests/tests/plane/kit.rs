@@ -9,7 +9,7 @@ use plnat_common::record::{
     address_kind, backend_state, endpoint_state, interface_flag,
 };
 use plnat_daemon::dataplane::bpf::{BpfPlane, Options};
-use plnat_daemon::dataplane::{Capacity, ModeWish, Session, Wish};
+use plnat_daemon::dataplane::{Capacity, DataPlane, ModeWish, Session, Wish};
 use plnat_daemon::plan::{Records, Write};
 
 pub(crate) const OWN_STORE: [u64; 2] = [0x1111, 0x2222];
