@@ -47,7 +47,7 @@ pub(crate) enum Frame {
     Ipv4(Packet),
 }
 
-/// A sound, unfragmented TCP, UDP or ICMP packet over IPv4. The pointers are good for the header's length.
+/// A sound, unfragmented TCP, UDP or ICMP packet over IPv4, from one Ethernet address. The pointers are good for the header's length.
 #[derive(Clone, Copy)]
 pub(crate) struct Packet {
     pub(crate) ethernet: *mut u8,
@@ -213,6 +213,11 @@ fn ipv4(ctx: &XdpContext, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Reas
     };
     if !sound || (protocol != ICMP && (ports.source().0 == 0 || ports.destination().0 == 0)) {
         return Err(Reason::Malformed);
+    }
+    // A group's Ethernet address is nobody's to send from (IEEE 802.3 section 3.2.3), and an answer would go to all of it.
+    // SAFETY: the caller checked the Ethernet header.
+    if unsafe { *ethernet.add(6) } & 1 != 0 {
+        return Err(Reason::Spoofed);
     }
     Ok(Packet { ethernet, ip, header, protocol, source, destination, ports })
 }
