@@ -6,7 +6,7 @@
 
 #![no_std]
 #![no_main]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(internal_features, reason = "bpfel has no atomic read-modify-write in core::sync::atomic")]
 
 mod address;

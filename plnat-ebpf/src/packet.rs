@@ -168,7 +168,7 @@ fn is_for(ethernet: *mut u8, interface: &Interface) -> bool {
 fn ipv4(ctx: &XdpContext, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Reason> {
     // SAFETY: the caller checked the 20 bytes of the header.
     let (version_ihl, total, fragment, ttl_protocol, source, destination) = unsafe {
-        let total = u16::from_be((*ip).total_length) as usize;
+        let total = sixteen_bits(u16::from_be((*ip).total_length));
         ((*ip).version_ihl, total, (*ip).fragment, (*ip).ttl_protocol, (*ip).source, (*ip).destination)
     };
     let options_end = (version_ihl & 0xf) as usize * 4;
@@ -220,6 +220,18 @@ fn ipv4(ctx: &XdpContext, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Reas
         return Err(Reason::Spoofed);
     }
     Ok(Packet { ethernet, ip, header, protocol, source, destination, ports })
+}
+
+/// A number that has 16 bits, for a verifier that has forgotten it: before Linux 6.8 it knows nothing of a word whose bytes were
+/// exchanged. The compiler knows, and would leave a mask out.
+#[inline(always)]
+fn sixteen_bits(number: u16) -> usize {
+    let mut number = number as u64;
+    // SAFETY: one instruction on one register.
+    unsafe {
+        core::arch::asm!("{0} &= 0xffff", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
+    }
+    number as usize
 }
 
 /// `reason` if the packet is to or from an address of ours, else `NotOurs`.
