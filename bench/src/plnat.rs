@@ -102,7 +102,7 @@ impl Plnat {
             let mac = Mac::from_octets(end.mac);
             self.ground
                 .interfaces
-                .insert(name, GroundInterface { index: end.index, mac, mtu: 1500, up: true });
+                .insert(name, GroundInterface { index: end.index, mac, mtu: 1500, up: true, vlan: None });
         };
         add(lane.consumer(), lane.gateway_end());
         (0..BACKENDS).for_each(|at| add(lane.provider(at), lane.provider_end(at)));
@@ -217,7 +217,8 @@ pub(crate) fn links(wing: u32) -> Vec<Link> {
     let first = 1 + wing * (1 + BACKENDS);
     // All of them: clients have many addresses.
     let sources = || vec![Default::default()];
-    let link = |id, interface, network| Link { id, interface, network, sources: sources(), dns: None };
+    let link =
+        |id, interface, network| Link { id, interface, vlan: None, network, sources: sources(), dns: None };
     let providers = (0..BACKENDS).map(|at| link(first + 1 + at, provider(wing, at), PROVIDER));
     std::iter::once(link(first, consumer(wing), CONSUMER)).chain(providers).collect()
 }

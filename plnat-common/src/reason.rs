@@ -54,7 +54,7 @@ reasons! {
     Pass NotOurs = 5, "not_ours", "Neither an endpoint nor a NAT address is concerned.";
     Pass OtherHost = 6, "other_host", "The frame is for another host's Ethernet address.";
     Pass Ipv6 = 7, "ipv6", "IPv6, which is not translated yet.";
-    Pass Tagged = 8, "tagged", "802.1Q or 802.1ad tagged, which no link names yet.";
+    Pass Tagged = 8, "tagged", "802.1Q or 802.1ad tagged, on an interface without tagged links, or with a tag too many.";
     Pass OtherProtocol = 9, "other_protocol", "Neither IPv4 nor ARP.";
     Pass Truncated = 10, "truncated", "Too short to tell whom it is for.";
     Drop Malformed = 11, "malformed", "A header length, a total length or a port is impossible.";
@@ -84,7 +84,9 @@ reasons! {
     Answer ResetSent = 35, "reset_sent", "TCP RST sent to an end of a session that was ended.";
     Pass DnsQuery = 36, "dns_query", "DNS query to the link's DNS address, handed to the daemon alone.";
     Drop DnsLimited = 37, "dns_limited", "DNS query beyond the link's rate.";
-    Drop DnsRefused = 38, "dns_refused", "Something else than a DNS query over UDP to the link's DNS address.";
+    Drop DnsRefused = 38, "dns_refused", "Something else than a DNS query over UDP to the link's DNS address, or a frame that bears the mark of one.";
+    Drop UnknownTag = 39, "unknown_tag", "A VLAN tag that no link names, on an interface that has tagged links.";
+    Drop Untagged = 40, "untagged", "No VLAN tag, on an interface that has tagged links only.";
 }
 
 /// Columns of a counter row: bytes first, then packets by reason, so that what every forwarded packet writes lies in one

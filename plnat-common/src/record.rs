@@ -17,7 +17,7 @@ pub use address::{Address, AddressKey, address_kind};
 pub use backend::{Backend, backend_state};
 pub use endpoint::{Endpoint, endpoint_state};
 pub use event::{Event, event_kind};
-pub use interface::{Interface, interface_flag};
+pub use interface::{Interface, TagKey, interface_flag};
 pub use meta::Meta;
 pub use port_block::{FIRST_PORT, PORTS_PER_BLOCK, PortBlock, SUMMARY_WORDS, WORDS};
 pub use rule::{ANY_PORT, ANY_PROTOCOL, Rule, RuleKey, distribution};

@@ -126,6 +126,20 @@ pub enum AttachMode {
     Generic,
 }
 
+/// Whether the program sees the VLAN tags of an interface's frames.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TagSight {
+    /// It does.
+    Clear,
+    /// A device takes them off before.
+    Hidden {
+        /// The command that ends it.
+        remedy: String,
+    },
+    /// The device that could take them off cannot be seen from here.
+    Unknown,
+}
+
 /// The whole session table.
 pub const ALL_LINES: Range<u32> = 0..u32::MAX;
 
@@ -152,6 +166,12 @@ pub trait DataPlane: Send {
     /// What the program is attached to. A plane without interfaces has none.
     fn attachments(&self) -> Vec<Attachment> {
         Vec::new()
+    }
+
+    /// Whether the program would see the VLAN tags of an interface's frames.
+    fn tag_sight(&self, interface: &str) -> TagSight {
+        let _ = interface;
+        TagSight::Clear
     }
 
     /// Jiffies in a second, the unit of the times in a [`SweepRequest`].

@@ -30,7 +30,7 @@ pub(crate) use difference::region;
 pub use difference::{apply, difference, needs_sweep};
 pub use draft::Draft;
 pub use error::{PlanError, RowError};
-pub use ground::{Ground, GroundInterface, NextHop};
+pub use ground::{Ground, GroundInterface, NextHop, above, of_host};
 pub use keys::{BackendKey, BlockKey, EndpointKey, RuleName, ServiceKey};
 pub use planner::{NatBlock, Planner};
 pub use records::{Records, Table, Write};

@@ -10,7 +10,7 @@
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::btf_map;
-use plnat_common::net::{Port, UDP, dns_mac};
+use plnat_common::net::{Port, Tags, UDP, dns_mac};
 use plnat_common::reason::Reason;
 use plnat_common::record::Interface;
 
@@ -39,7 +39,9 @@ pub(crate) fn query(interface: &Interface, packet: &Packet, interval: u32, trip:
     if !allowed(trip.link, interval as u64) {
         return Reason::DnsLimited;
     }
-    rewrite::ethernet_destination(packet.ethernet, dns_mac(interface.mac));
+    rewrite::ethernet_destination(packet.ethernet, dns_mac(interface.mac, interface.link));
+    // A packet socket would not tell them; the mark says which link it is.
+    trip.tags = Tags([0; 2]);
     Reason::DnsQuery
 }
 

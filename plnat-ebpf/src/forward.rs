@@ -1,9 +1,9 @@
 //! A sound IPv4 packet: to an endpoint, from a backend, or not ours.
 
 use aya_ebpf::programs::XdpContext;
-use plnat_common::net::{ICMP, MacPair, TCP};
+use plnat_common::net::{ICMP, MacPair, TCP, Tags};
 use plnat_common::reason::Reason;
-use plnat_common::record::{Interface, LineKey, tcp_state};
+use plnat_common::record::{Backend, Endpoint, Interface, LineKey, tcp_state};
 
 use crate::address::{self, Target};
 use crate::packet::Packet;
@@ -24,7 +24,7 @@ pub(crate) fn packet(
     }
     let key = key(interface, packet);
     match session::find(&key) {
-        Some(found) => known(ctx, packet, &key, found, trip),
+        Some(found) => known(ctx, interface, packet, &key, found, trip),
         None => unknown(ctx, interface, packet, &key, trip),
     }
 }
@@ -48,6 +48,7 @@ fn key(interface: &Interface, packet: &Packet) -> LineKey {
 #[inline(always)]
 fn known(
     ctx: &XdpContext,
+    interface: &Interface,
     packet: &Packet,
     key: &LineKey,
     found: Found,
@@ -62,10 +63,10 @@ fn known(
         return Err(Reason::TtlExpired);
     }
     let forward = !key.scope.is_provider();
-    let (macs, egress) = way(&line, forward)?;
-    fits(packet, egress, trip)?;
+    let way = way(&line, endpoint, forward)?;
+    fits(packet, &way, trip)?;
     if packet.protocol == TCP {
-        segment(ctx, packet, &line, found.index, egress, forward)?;
+        segment(ctx, interface, packet, &line, found.index, &way)?;
     }
     session::touch(found.line);
     if forward {
@@ -73,8 +74,8 @@ fn known(
     }
     let (source, destination, ports) = (line.source, line.destination, line.ports);
     trip.answerable = false;
-    rewrite::apply(packet, &Translation { source, destination, ports, macs });
-    trip.egress = egress;
+    rewrite::apply(packet, &Translation { source, destination, ports, macs: way.macs });
+    (trip.egress, trip.tags) = (way.egress, way.tags);
     Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
 }
 
@@ -82,17 +83,17 @@ fn known(
 #[inline(always)]
 fn segment(
     ctx: &XdpContext,
+    interface: &Interface,
     packet: &Packet,
     line: &Known,
     index: u32,
-    egress: u32,
-    forward: bool,
+    way: &Way,
 ) -> Result<(), Reason> {
     let flags = packet.tcp_flags();
     if flags & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED {
-        tcp::observe(index, flags, forward)?;
+        tcp::observe(index, flags, way.to_backend)?;
         if flags & tcp::SYN != 0 {
-            mss::clamp(ctx, ctx.ingress_ifindex() as u32, egress);
+            mss::clamp(ctx, interface, way);
         }
     }
     if reset::is_due(line.idle_minutes) {
@@ -107,12 +108,12 @@ const ALWAYS_FITS: u16 = 1280;
 
 /// Out, with the MTU to be told, unless the packet fits through the interface that it leaves by. The program cannot fragment.
 #[inline(always)]
-fn fits(packet: &Packet, egress: u32, trip: &mut Trip) -> Result<(), Reason> {
+fn fits(packet: &Packet, way: &Way, trip: &mut Trip) -> Result<(), Reason> {
     let length = packet.length();
     if length <= ALWAYS_FITS {
         return Ok(());
     }
-    match link::mtu(egress) {
+    match link::mtu(way.egress, way.tags) {
         mtu if mtu != 0 && length as u32 > mtu => {
             trip.mtu = mtu;
             Err(Reason::TooBig)
@@ -121,14 +122,29 @@ fn fits(packet: &Packet, egress: u32, trip: &mut Trip) -> Result<(), Reason> {
     }
 }
 
+/// The way out.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) macs: MacPair,
+    pub(crate) egress: u32,
+    pub(crate) tags: Tags,
+    pub(crate) to_backend: bool,
+}
+
+impl Way {
+    #[inline(always)]
+    pub(crate) fn to(backend: &Backend) -> Self {
+        Self { macs: backend.macs, egress: backend.egress, tags: backend.tags, to_backend: true }
+    }
+}
+
 /// Where packets of a line go: to the backend's next hop, or back the way that the client's packets come.
 #[inline(always)]
-pub(crate) fn way(line: &Known, to_backend: bool) -> Result<(MacPair, u32), Reason> {
+pub(crate) fn way(line: &Known, endpoint: &Endpoint, to_backend: bool) -> Result<Way, Reason> {
     if !to_backend {
-        return Ok((line.macs, line.way));
+        return Ok(Way { macs: line.macs, egress: line.way, tags: endpoint.tags, to_backend });
     }
-    let backend = backend::of_session(line.way)?;
-    Ok((backend.macs, backend.egress))
+    Ok(Way::to(backend::of_session(line.way)?))
 }
 
 /// A packet that no session knows: the first of one, or none of ours.
@@ -166,13 +182,13 @@ fn unknown(
         return Err(Reason::NoSession);
     }
     let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress_ifindex() as u32)?;
-    fits(packet, opened.egress, trip)?;
+    fits(packet, &opened.way, trip)?;
     trip.answerable = false;
     if packet.protocol == TCP {
-        mss::clamp(ctx, ctx.ingress_ifindex() as u32, opened.egress);
+        mss::clamp(ctx, interface, &opened.way);
     }
     rewrite::apply(packet, &opened.translation);
-    trip.egress = opened.egress;
+    (trip.egress, trip.tags) = (opened.way.egress, opened.way.tags);
     Ok(Reason::ToBackend)
 }
 
@@ -227,12 +243,7 @@ fn refusal(kind: u8) -> Reason {
 
 /// Out, by the state's name, unless the connection is approved; the provider hears of traffic on a pending one.
 #[inline(always)]
-fn admit(
-    slot: u32,
-    endpoint: &plnat_common::record::Endpoint,
-    packet: &Packet,
-    trip: &Trip,
-) -> Result<(), Reason> {
+fn admit(slot: u32, endpoint: &Endpoint, packet: &Packet, trip: &Trip) -> Result<(), Reason> {
     endpoint::admit(endpoint).inspect_err(|reason| {
         if matches!(reason, Reason::Pending) {
             let protocol = packet.protocol as u32;

@@ -66,9 +66,9 @@ pub(crate) fn translate(
         return Err(Reason::TtlExpired);
     }
     let to_backend = !scope.is_provider();
-    let (macs, egress) = forward::way(&line, to_backend)?;
-    rewrite(packet, &carried, &line, macs);
-    trip.egress = egress;
+    let way = forward::way(&line, endpoint, to_backend)?;
+    rewrite(packet, &carried, &line, way.macs);
+    (trip.egress, trip.tags) = (way.egress, way.tags);
     Ok(if to_backend { Reason::ErrorToBackend } else { Reason::ErrorToClient })
 }
 

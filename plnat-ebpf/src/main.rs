@@ -35,12 +35,14 @@ mod service;
 mod session;
 mod source;
 mod sweep;
+mod tag;
 mod tcp;
 mod trace;
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
+use plnat_common::net::Tags;
 use plnat_common::reason::{Reason, Verdict};
 
 use crate::packet::Frame;
@@ -56,6 +58,10 @@ pub(crate) struct Trip {
     egress: u32,
     /// MTU that a packet is told that is too big for its way out.
     mtu: u32,
+    /// Tags that the frame has when it leaves: those that it came with, until it is sent on.
+    tags: Tags,
+    /// Priority that it came with, as `tag` keeps it.
+    priority: u32,
     /// Set while an ICMP error may be sent about it: it is a sound packet to one of our addresses, and still as it came.
     answerable: bool,
 }
@@ -64,15 +70,22 @@ pub(crate) struct Trip {
 #[xdp]
 pub(crate) fn plnat(ctx: XdpContext) -> u32 {
     let mut trip = Trip::default();
+    let bytes = (ctx.data_end() - ctx.data()) as u64;
     let exit = handle(&ctx, &mut trip);
     let reason = match exit {
         Ok((reason, _)) | Err(reason) => reason,
     };
-    count::packet(&trip, reason, (ctx.data_end() - ctx.data()) as u64);
+    count::packet(&trip, reason, bytes);
     trace::packet(&ctx, &trip, reason);
-    match exit {
+    let action = match exit {
         Ok((_, action)) => action,
         Err(reason) => answer_or_end(&ctx, &trip, reason),
+    };
+    // Last, since stages know plain frames only. Every driver leaves room for this.
+    if action == xdp_action::XDP_DROP || tag::put_on(&ctx, trip.tags, trip.priority) {
+        action
+    } else {
+        xdp_action::XDP_ABORTED
     }
 }
 
@@ -94,8 +107,7 @@ pub(crate) fn plnat_reset(ctx: XdpContext) -> u32 {
 /// The exit of a packet, and the action of one that is sent on. `Err` is for the others: it only shortens the stages.
 #[inline(always)]
 fn handle(ctx: &XdpContext, trip: &mut Trip) -> Result<(Reason, u32), Reason> {
-    let interface = link::identify(ctx)?;
-    trip.link = interface.link;
+    let interface = link::identify(ctx, trip)?;
     match packet::frame(ctx, interface)? {
         Frame::Arp => Err(arp::answer(ctx, interface, trip)?),
         Frame::Ipv4(packet) => {

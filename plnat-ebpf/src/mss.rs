@@ -7,7 +7,9 @@ use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use network_types::eth::EthHdr;
 use plnat_common::checksum::{difference16, update};
+use plnat_common::record::Interface;
 
+use crate::forward::Way;
 use crate::link;
 use crate::packet::{Ip, at};
 
@@ -25,9 +27,9 @@ const OPTIONS: usize = 40;
 /// Lowers the MSS of a SYN that came over one interface and leaves by another. A segment without the option, or whose options are
 /// malformed, stays as it is.
 #[inline(always)]
-pub(crate) fn clamp(ctx: &XdpContext, interface: u32, egress: u32) {
+pub(crate) fn clamp(ctx: &XdpContext, interface: &Interface, way: &Way) {
     let known = |mtu| if mtu == 0 { u32::MAX } else { mtu };
-    let mtu = known(link::mtu(interface)).min(known(link::mtu(egress)));
+    let mtu = known(interface.mtu).min(known(link::mtu(way.egress, way.tags)));
     if mtu <= u16::MAX as u32 && mtu > HEADERS {
         plnat_clamp(ctx.ctx, (mtu - HEADERS) as u64);
     }

@@ -8,6 +8,7 @@ use plnat_common::record::{
     Backend, Line, LineKey, MAX_NAT_ADDRESSES, RESETS_BOTH, Rule, Service, tcp_state,
 };
 
+use crate::forward::Way;
 use crate::rewrite::Translation;
 use crate::session::{self, NONE};
 use crate::{backend, forward, port, reset, rule, secret, service, tcp};
@@ -15,7 +16,7 @@ use crate::{backend, forward, port, reset, rule, secret, service, tcp};
 /// What the session's first packet needs.
 pub(crate) struct Opened {
     pub(crate) translation: Translation,
-    pub(crate) egress: u32,
+    pub(crate) way: Way,
 }
 
 /// A NAT address and a port on it that this session holds.
@@ -108,7 +109,7 @@ pub(crate) fn session(
         port::release(mapping.block, mapping.port.number());
         return Err(Reason::Race);
     }
-    Ok(Opened { translation, egress: backend.egress })
+    Ok(Opened { translation, way: Way::to(backend) })
 }
 
 #[inline(always)]

@@ -5,7 +5,7 @@ use aya_ebpf::programs::XdpContext;
 use network_types::arp::ArpHdr;
 use network_types::eth::{EthHdr, EtherType};
 use network_types::ip::Ipv4Hdr;
-use plnat_common::net::{ICMP, Ip4, Ports, TCP, UDP};
+use plnat_common::net::{ICMP, Ip4, Ports, TCP, UDP, is_dns_mark};
 use plnat_common::reason::Reason;
 use plnat_common::record::Interface;
 
@@ -132,7 +132,9 @@ pub(crate) fn frame(ctx: &XdpContext, interface: &Interface) -> Result<Frame, Re
     let kind = unsafe { ethernet.add(12).cast::<u16>().read_unaligned() };
     if kind == EtherType::Ipv4 as u16 {
         if !is_for(ethernet, interface) {
-            return Err(Reason::OtherHost);
+            // SAFETY: the Ethernet header is there.
+            let forged = is_dns_mark(unsafe { ethernet.cast::<u32>().read_unaligned() });
+            return Err(if forged { Reason::DnsRefused } else { Reason::OtherHost });
         }
         let ip: *mut Ip = at(ctx, EthHdr::LEN).ok_or(Reason::Truncated)?;
         return match ipv4(ctx, ethernet, ip) {

@@ -12,7 +12,7 @@ use aya::maps::{Array, DevMap, HashMap, MapData, PerCpuArray};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{TestRun as _, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod, TestRunOptions};
-use plnat_common::net::{Mac, Scope};
+use plnat_common::net::{Mac, Scope, Tags};
 use plnat_common::reason::{BYTES_TO_BACKEND, BYTES_TO_CLIENT, COLUMNS, Reason, Verdict};
 use plnat_common::record::{
     Address, AddressKey, Event, Interface, Line, PortBlock, RESET_FRAME, SourceKey, SweepReport,
@@ -242,7 +242,8 @@ impl Gate {
     pub fn interface(&mut self, side: Side, flags: u32) -> Result<()> {
         let network = if side == Side::Provider { PROVIDER_NETWORK } else { side.link() };
         let mac = Mac::from_octets(side.mac());
-        let record = Interface { link: side.link(), network, flags, mac, mtu: MTU.into() };
+        let record =
+            Interface { link: side.link(), network, flags, mac, mtu: MTU.into(), tags: Tags::default() };
         self.set("INTERFACES", self.ifindex(side), record)
     }
 

@@ -18,6 +18,8 @@ mod resets;
 mod sessions;
 #[path = "packet/sweep.rs"]
 mod sweep;
+#[path = "packet/tags.rs"]
+mod tags;
 #[path = "packet/translate.rs"]
 mod translate;
 

@@ -11,6 +11,7 @@ mod links;
 mod mapping;
 mod maps;
 mod object;
+mod offload;
 mod raw;
 mod sessions;
 mod shape;
@@ -37,7 +38,7 @@ use self::maps::Maps;
 use self::sessions::Tables;
 use self::trace::Trace;
 use self::undisturbed::Undisturbed;
-use super::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session};
+use super::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, TagSight};
 use crate::plan::{Records, Write};
 
 /// Name of the data path's program.
@@ -172,6 +173,10 @@ impl DataPlane for BpfPlane {
 
     fn attachments(&self) -> Vec<Attachment> {
         self.links.list()
+    }
+
+    fn tag_sight(&self, interface: &str) -> TagSight {
+        offload::tag_sight(interface)
     }
 
     fn jiffies_per_second(&self) -> u32 {

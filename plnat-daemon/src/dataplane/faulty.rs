@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plnat_common::record::{Event, SweepReport, SweepRequest};
 
-use crate::dataplane::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session};
+use crate::dataplane::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, TagSight};
 use crate::plan::{Records, Write};
 
 /// Which calls fail. A handle: a test keeps a clone and changes its mind while the daemon uses the plane.
@@ -125,6 +125,10 @@ impl<P: DataPlane> DataPlane for FaultyPlane<P> {
 
     fn attachments(&self) -> Vec<Attachment> {
         self.plane.attachments()
+    }
+
+    fn tag_sight(&self, interface: &str) -> TagSight {
+        self.plane.tag_sight(interface)
     }
 
     fn jiffies_per_second(&self) -> u32 {

@@ -7,7 +7,7 @@ use super::Model;
 use super::endpoint::Endpoint;
 use super::network::LinkDns;
 use super::resource::ResourceId;
-use crate::intent::ConnectionState;
+use crate::intent::{self, ConnectionState};
 
 /// Seconds for which a name may be kept: so long a decision may go unnoticed.
 pub const NAME_TTL: u32 = 10;
@@ -19,10 +19,19 @@ pub type NetworkNames = BTreeMap<String, BTreeSet<Ipv4Addr>>;
 /// A network in which names are answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamedNetwork {
-    /// Interfaces over which it is reached, with the DNS server of each.
-    pub links: Vec<(String, LinkDns)>,
+    /// Links over which it is reached that have a DNS server.
+    pub links: Vec<NamedLink>,
     /// Its names.
     pub names: NetworkNames,
+}
+
+/// A link on which names are answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedLink {
+    /// The link.
+    pub link: intent::Link,
+    /// Its DNS server.
+    pub dns: LinkDns,
 }
 
 /// What an endpoint contributes to the names of its network.
@@ -54,13 +63,11 @@ impl Model {
 
     /// The networks in which names are answered.
     pub fn named_networks(&self) -> Vec<NamedNetwork> {
-        let mut networks = BTreeMap::<&ResourceId, Vec<(String, LinkDns)>>::new();
+        let mut networks = BTreeMap::<&ResourceId, Vec<NamedLink>>::new();
         for link in self.links.values() {
-            if let Some(dns) = &link.spec.dns
-                && self.networks.contains_key(&link.spec.network)
-            {
+            if let (Some(dns), Some(intent)) = (&link.spec.dns, self.link_intent(link)) {
                 let links = networks.entry(&link.spec.network).or_default();
-                links.push((link.spec.interface.clone(), dns.clone()));
+                links.push(NamedLink { link: intent, dns: dns.clone() });
             }
         }
         if networks.is_empty() {

@@ -282,7 +282,7 @@ impl Model {
             location: spec.location.to_string(),
             network: spec.network.short(),
             subnet: spec.subnet.to_string(),
-            interfaces: self.links_of(&spec.network).map(|link| link.spec.interface.clone()).collect(),
+            interfaces: self.links_of(&spec.network).map(|link| link.spec.name()).collect(),
             address: endpoint.address,
             custom_dns_configs: address.into_iter().flat_map(dns).collect(),
             connection: self.view_connection(endpoint),

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use plnat_common::net::{Mac, Scope};
-use plnat_common::record::{self, Address, AddressKey, Backend, Interface, RuleKey, SourceKey, address_kind};
+use plnat_common::net::{Mac, Scope, Tags};
+use plnat_common::record::address_kind;
+use plnat_common::record::{self, Address, AddressKey, Backend, Interface, RuleKey, SourceKey, TagKey};
 
 use crate::intent::{Delta, Endpoint, Intent, Link, Service};
 
@@ -14,9 +15,17 @@ use super::ground::Ground;
 use super::records::{Records, Table};
 use super::touched::Touched;
 
-/// Ethernet address of each interface that is up, under the network that it belongs to: only over one of these may a
-/// backend of the network be reached.
-pub(super) type Ways = BTreeMap<(u32, u32), Mac>;
+/// The ways into each network, by the interface of the host that leads there: only over one of these may a backend of the
+/// network be reached.
+pub(super) type Ways = BTreeMap<(u32, u32), Way>;
+
+/// How packets leave towards backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Way {
+    pub(super) egress: u32,
+    pub(super) source: Mac,
+    pub(super) tags: Tags,
+}
 
 /// A service, and what it stands for in the maps.
 #[derive(Debug)]
@@ -50,6 +59,7 @@ pub(super) struct EndpointPart {
 #[derive(Debug, Default)]
 pub(super) struct OfLinks {
     pub(super) interfaces: BTreeMap<u32, Interface>,
+    pub(super) tags: BTreeMap<TagKey, u32>,
     pub(super) sources: BTreeSet<(SourceKey, u8)>,
     /// Addresses of DNS servers.
     pub(super) dns: BTreeMap<AddressKey, Address>,
@@ -242,6 +252,8 @@ impl State {
     pub(super) fn put_of_links(&mut self, new: OfLinks) {
         let before = std::mem::replace(&mut self.records.interfaces, new.interfaces);
         self.touched.interfaces.extend(differing(&before, &self.records.interfaces));
+        let before = std::mem::replace(&mut self.records.tags, new.tags);
+        self.touched.tags.extend(differing(&before, &self.records.tags));
         let before = std::mem::replace(&mut self.records.sources, new.sources);
         self.touched.sources.extend(before.symmetric_difference(&self.records.sources));
         let before = std::mem::replace(&mut self.dns, new.dns);
@@ -264,6 +276,12 @@ impl State {
     pub(super) fn services_at(&self, network: u32, backend: Ipv4Addr) -> impl Iterator<Item = &String> {
         let reaching = self.reaching.range((network, backend, String::new())..);
         reaching.take_while(move |(of, at, _)| (*of, *at) == (network, backend)).map(|(.., key)| key)
+    }
+
+    /// Endpoints that live on a link.
+    pub(super) fn endpoints_on(&self, link: u32) -> impl Iterator<Item = &String> {
+        let at = self.at.range((link, Ipv4Addr::UNSPECIFIED)..);
+        at.take_while(move |((on, _), _)| *on == link).map(|(_, key)| key)
     }
 
     /// Endpoints of a service.

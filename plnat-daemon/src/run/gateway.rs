@@ -17,7 +17,7 @@ use super::sweep::Sweeps;
 use super::usage::Usage;
 use crate::auth::{AccessError, KeyKeeper};
 use crate::config::{self, Config, Diagnostics};
-use crate::dataplane::{DataPlane, PlaneError};
+use crate::dataplane::{DataPlane, PlaneError, TagSight};
 use crate::dns;
 use crate::events::{EventBus, EventError, NewEvent, kind};
 use crate::intent::Delta;
@@ -553,7 +553,15 @@ impl<P: DataPlane> Gateway<P> {
         let Some(index) = self.grounds.interface(interface).map(|it| it.index) else {
             return Err("there is no such Ethernet interface: make it, or correct [[link]]".to_owned());
         };
-        if self.attached.get(interface) == Some(&index) {
+        let attached = self.attached.get(interface) == Some(&index);
+        if let Err(problem) = self.sees_tags(interface) {
+            // A link with tags may have come to others that are there already.
+            if attached && let Err(error) = self.plane.detach(interface) {
+                tracing::error!(interface, "{error}");
+            }
+            return Err(problem);
+        }
+        if attached {
             return Ok(());
         }
         if self.stuck.is_some() {
@@ -563,6 +571,25 @@ impl<P: DataPlane> Gateway<P> {
         tracing::info!(interface, "attached");
         self.attached.insert(interface.to_owned(), index);
         Ok(())
+    }
+
+    /// Whether the program would see the tags that tell an interface's links apart. Where it does not, frames of one link
+    /// could be taken for another's.
+    fn sees_tags(&self, interface: &str) -> Result<(), String> {
+        let links = || self.planner.links().iter().filter(|link| link.interface == interface);
+        if links().all(|link| link.vlan.is_none()) {
+            return Ok(());
+        }
+        match self.plane.tag_sight(interface) {
+            TagSight::Clear => Ok(()),
+            TagSight::Hidden { remedy } => {
+                Err(format!("VLAN tags would be hidden from the program: run `{remedy}`"))
+            }
+            TagSight::Unknown if links().any(|link| link.vlan.is_none()) => Err(format!(
+                "{interface} is one end of a veth pair whose other end cannot be seen from here: if that hides VLAN tags, tagged frames are taken for untagged ones, so leave out the link without a vlan"
+            )),
+            TagSight::Unknown => Ok(()),
+        }
     }
 
     /// Tells the prober and netlink what is wanted of them, where it changed.
@@ -576,7 +603,7 @@ impl<P: DataPlane> Gateway<P> {
             let services = self.planner.service_intents();
             self.networks.send_replace(self.grounds.wanted(services, &links));
         }
-        if relinked || self.model.probes_differ(before) {
+        if relinked || ground_moved || self.model.probes_differ(before) {
             self.publish_probes();
         }
         self.published = (self.model.clone(), self.grounds.ground().clone());
@@ -584,11 +611,17 @@ impl<P: DataPlane> Gateway<P> {
 
     fn publish_probes(&mut self) {
         let links = self.model.intent_links();
-        let bind: HashMap<u32, &str> =
-            links.iter().rev().map(|link| (link.network, link.interface.as_str())).collect();
+        // Where there is none yet, the name that it should have: a probe that went another way would ask in another network.
+        let host = |link: &crate::intent::Link| match self.grounds.host_interface(link) {
+            Some(interface) => interface.to_owned(),
+            None => link.name(),
+        };
+        let bind: HashMap<u32, String> = links.iter().rev().map(|link| (link.network, host(link))).collect();
         let targets = self.model.probes();
-        let wanted: Vec<probe::ProbeTarget> =
-            targets.iter().map(|target| probe_target(target, bind.get(&target.network).copied())).collect();
+        let wanted: Vec<probe::ProbeTarget> = targets
+            .iter()
+            .map(|target| probe_target(target, bind.get(&target.network).map(String::as_str)))
+            .collect();
         self.probe_targets = wanted.iter().map(|it| it.id.clone()).zip(targets).collect();
         self.probes.send_if_modified(|current| {
             let differs = **current != wanted;

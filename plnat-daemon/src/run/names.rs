@@ -8,7 +8,7 @@ use super::gateway::Gateway;
 use crate::control::types;
 use crate::dataplane::DataPlane;
 use crate::dns::{Link, Place, Wanted};
-use crate::model::{NamedNetwork, NetworkNames};
+use crate::model::{NamedLink, NamedNetwork, NetworkNames};
 
 impl<P: DataPlane> Gateway<P> {
     /// Tells the DNS server what is wanted of it, where it changed.
@@ -16,10 +16,12 @@ impl<P: DataPlane> Gateway<P> {
         let mut links = BTreeMap::new();
         for NamedNetwork { links: over, names } in self.model.named_networks() {
             let names = Arc::new(names);
-            for (interface, dns) in over {
-                let Some(ground) = self.grounds.interface(&interface) else { continue };
-                let place = Place { index: ground.index, mac: ground.mac.octets() };
-                links.insert(interface, Link { place, dns, names: names.clone() });
+            for NamedLink { link, dns } in over {
+                let Some(device) = self.grounds.interface(&link.interface) else { continue };
+                let host = self.grounds.host_interface(&link).and_then(|name| self.grounds.interface(name));
+                let mac = host.unwrap_or(device).mac;
+                let place = Place { index: device.index, mac, tags: link.tags(), link: link.id };
+                links.insert(link.name(), Link { place, dns, names: names.clone() });
             }
         }
         let wanted = Wanted { links };

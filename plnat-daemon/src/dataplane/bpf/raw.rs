@@ -180,3 +180,33 @@ pub(super) fn write_range<V: Pod>(map: BorrowedFd<'_>, first: u32, values: &[V])
     };
     bpf(MAP_UPDATE_BATCH, &mut attr).map(drop)
 }
+
+/// Flags of a device that tell who keeps VLAN tags beside frames (`ETH_FLAG_RXVLAN`, `ETH_FLAG_TXVLAN`).
+pub(super) const RECEIVES_WITHOUT_TAGS: u32 = 1 << 8;
+/// See [`RECEIVES_WITHOUT_TAGS`].
+pub(super) const SENDS_WITHOUT_TAGS: u32 = 1 << 7;
+
+/// Flags of a device (`ETHTOOL_GFLAGS`).
+pub(super) fn device_flags(name: &str) -> io::Result<u32> {
+    const SIOCETHTOOL: libc::c_ulong = 0x8946;
+    const GET_FLAGS: u32 = 0x25;
+    let mut value = [GET_FLAGS, 0u32];
+    // SAFETY: all zero is a valid request.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    let socket = nix::sys::socket::socket(
+        nix::sys::socket::AddressFamily::Inet,
+        nix::sys::socket::SockType::Datagram,
+        nix::sys::socket::SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    // SAFETY: the request names a value of two words, which is what this command reads and writes, and both outlive the call.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
+    if done == 0 { Ok(value[1]) } else { Err(io::Error::last_os_error()) }
+}

@@ -56,7 +56,7 @@ impl<P: DataPlane> Gateway<P> {
                     }
                 }
             };
-            let (interface, network) = (link.interface.clone(), self.network_of(link.network));
+            let (interface, network) = (link.name(), self.network_of(link.network));
             InterfaceStatus { link: link.id.to_string(), interface, network, state }
         };
         self.planner.links().iter().map(status).collect()
