@@ -60,7 +60,7 @@ pub(crate) struct Trip {
     mtu: u32,
     /// Tags that the frame has when it leaves: those that it came with, until it is sent on.
     tags: Tags,
-    /// Priority that it came with, as `tag` keeps it.
+    /// Priority that it came with and the length of its tags, as `tag` keeps them.
     priority: u32,
     /// Set while an ICMP error may be sent about it: it is a sound packet to one of our addresses, and still as it came.
     answerable: bool,
@@ -70,12 +70,12 @@ pub(crate) struct Trip {
 #[xdp]
 pub(crate) fn plnat(ctx: XdpContext) -> u32 {
     let mut trip = Trip::default();
-    let bytes = (ctx.data_end() - ctx.data()) as u64;
     let exit = handle(&ctx, &mut trip);
     let reason = match exit {
         Ok((reason, _)) | Err(reason) => reason,
     };
-    count::packet(&trip, reason, bytes);
+    let bytes = (ctx.data_end() - ctx.data()) as u64;
+    count::packet(&trip, reason, bytes + tag::taken(trip.priority));
     trace::packet(&ctx, &trip, reason);
     let action = match exit {
         Ok((_, action)) => action,

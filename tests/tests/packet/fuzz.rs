@@ -15,6 +15,8 @@ mod place;
 mod sums;
 #[path = "fuzz/verdict.rs"]
 mod verdict;
+#[path = "fuzz/wire.rs"]
+mod wire;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -27,17 +29,21 @@ use plnat_tests::gate::{Counters, Gate, Row, Side};
 use chance::Chance;
 use oracle::{Oracle, Plan, Way};
 use place::{BLOCKS, ENDPOINTS};
+use wire::{Bare, Wire};
 
 /// Sessions that the gate has room for.
 const SESSIONS: u32 = 192;
 /// Frames in the ring.
 const FRAMES: u64 = 200_000;
+/// Seconds for them, on a machine that is busy.
+const SECONDS: u64 = 40;
 /// Frames after which everything is ended and nothing may be left.
 const ROUND: u64 = 5_000;
 
 /// A gateway, what is known of it, and what came out so far.
 struct Fuzz {
     gate: Gate,
+    wires: [Wire; 3],
     oracle: Oracle,
     counters: Counters,
     ways: Vec<Side>,
@@ -48,30 +54,44 @@ struct Fuzz {
 }
 
 impl Fuzz {
-    fn new() -> Result<Self> {
+    fn new(wires: [Wire; 3]) -> Result<Self> {
         let mut gate = Gate::with_sessions(SESSIONS)?;
-        place::set(&mut gate)?;
+        place::set(&mut gate, wires)?;
         let counters = gate.counters()?;
         let ways = Side::ALL.to_vec();
-        let oracle = Oracle::new(SESSIONS as usize / 2);
-        Ok(Self { gate, oracle, counters, ways, frames: 0, seen: BTreeMap::new(), errors: 0, live: 0 })
+        let oracle = Oracle::new(SESSIONS as usize / 2, wires);
+        Ok(Self { gate, wires, oracle, counters, ways, frames: 0, seen: BTreeMap::new(), errors: 0, live: 0 })
     }
 
     /// Runs a frame and judges what came out.
     fn run(&mut self, side: Side, frame: &[u8]) -> Result<(Plan, Reason)> {
-        let plan = self.oracle.plan(side, frame);
+        let bare = wire::bare(self.wires[side as usize], frame);
+        let plan = match &bare {
+            Bare::Frame(plain, _) => self.oracle.plan(side, plain),
+            Bare::Stray(reason) => Plan::of(&[*reason]),
+        };
         self.open_ways(plan.egress)?;
         let ingress = self.gate.ifindex(side);
         let (action, out) = self.gate.test_run("plnat", Some(ingress), frame, 1)?;
         self.frames += 1;
-        self.judge(side, frame, &plan, action, &out).map(|reason| (plan, reason)).with_context(|| {
+        self.judge(side, frame, &bare, &plan, action, &out).map(|reason| (plan, reason)).with_context(|| {
             format!("frame {} over {side:?}\n in {}\nout {}", self.frames, hex(frame), hex(&out))
         })
     }
 
-    fn judge(&mut self, side: Side, frame: &[u8], plan: &Plan, action: u32, out: &[u8]) -> Result<Reason> {
-        let reason = self.count(side, frame)?;
-        let (reason, answered) = reason;
+    fn judge(
+        &mut self,
+        side: Side,
+        frame: &[u8],
+        bare: &Bare,
+        plan: &Plan,
+        action: u32,
+        out: &[u8],
+    ) -> Result<Reason> {
+        let stray = matches!(bare, Bare::Stray(_));
+        // An interface with tagged links only has no link for others.
+        let link = if stray && !self.wires[side as usize].is_empty() { 0 } else { side.link() };
+        let (reason, answered) = self.count(link, frame)?;
         // Only the one right way out has an entry: another would be no redirection.
         let own = if plan.egress == Some(side) { 4 } else { 3 };
         let wanted = match reason.verdict() {
@@ -81,8 +101,18 @@ impl Fuzz {
             Verdict::Drop if answered => own,
             Verdict::Drop => 1,
         };
-        let left = (action != 1).then_some(out);
-        self.oracle.judge(side, frame, plan, reason, left)?;
+        let egress = plan.egress.filter(|_| reason.verdict() == Verdict::Forward).unwrap_or(side);
+        let left = match (action, bare) {
+            (1, _) => None,
+            (_, Bare::Stray(_)) => Some(out.to_vec()),
+            (_, Bare::Frame(_, priority)) => {
+                // A packet socket would not tell the tags: the mark says which link it is.
+                let wire = if reason == Reason::DnsQuery { &[] } else { self.wires[egress as usize] };
+                Some(wire::left(wire, *priority, out)?)
+            }
+        };
+        let plain = if let Bare::Frame(plain, _) = bare { plain } else { frame };
+        self.oracle.judge(side, plain, plan, reason, left.as_deref())?;
         ensure!(action == wanted, "XDP action {action} for {}", reason.name());
         *self.seen.entry(reason).or_default() += 1;
         self.errors += u64::from(answered);
@@ -90,7 +120,7 @@ impl Fuzz {
     }
 
     /// The one reason by which the last frame left, and whether an error was sent about it.
-    fn count(&mut self, side: Side, frame: &[u8]) -> Result<(Reason, bool)> {
+    fn count(&mut self, link: u32, frame: &[u8]) -> Result<(Reason, bool)> {
         let before = std::mem::replace(&mut self.counters, self.gate.counters()?);
         let moved = self.counters.since(&before);
         let of = |row: Row| {
@@ -100,7 +130,7 @@ impl Fuzz {
                 .map(|&(_, column, by)| (column, by))
                 .collect::<Vec<_>>()
         };
-        let link = of(Row::Link(side.link()));
+        let link = of(Row::Link(link));
         let mut reasons = link.iter().filter_map(|&(column, _)| Reason::of_column(column));
         let reason = reasons.find(|reason| *reason != Reason::ErrorSent).context("no reason was counted")?;
         let answered = link.iter().any(|(column, _)| *column == Reason::ErrorSent.column());
@@ -147,7 +177,7 @@ impl Fuzz {
                 at @ 0..4 => [PENDING, REJECTED, DISCONNECTED, NONE][at],
                 _ => APPROVED,
             };
-            place::state(&mut self.gate, endpoint, state)?;
+            place::state(&mut self.gate, endpoint, state, self.wires)?;
             self.oracle.states.insert(endpoint.slot, state);
         }
         // Towards the end of a round there is a rush, so that ports and the table run out.
@@ -156,12 +186,14 @@ impl Fuzz {
         if !rush && chance.one_in(2) {
             make::mutate(chance, &mut frame);
         }
+        let frame = wire::dress(chance, self.wires[side as usize], &frame);
         let (plan, reason) = self.run(side, &frame)?;
         if let (Way::ToBackend(front), Reason::TooBig) = (plan.way, reason)
             && !self.oracle.sessions.contains_key(&front)
         {
             // Its session is open: a smaller packet tells which.
-            self.run(side, &make::opener(&front, chance).bytes())?;
+            let opener = make::opener(&front, chance).bytes();
+            self.run(side, &wire::clothe(self.wires[side as usize], [0; 2], &opener))?;
         }
         Ok(())
     }
@@ -198,7 +230,7 @@ impl Fuzz {
     /// Every frame that came in left by one reason.
     fn balance(&self) -> Result<()> {
         let mut total = 0;
-        for link in 1..=3 {
+        for link in 0..=3 {
             let row = self.gate.counter("LINK_COUNTERS", link)?;
             total += (0..COLUMNS)
                 .filter(|&column| Reason::of_column(column).is_some_and(|reason| reason != Reason::ErrorSent))
@@ -223,31 +255,38 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn no_frame_leaves_wrong_untranslated_or_to_another_link() -> Result<()> {
-    let seconds = number("PLNAT_FUZZ_SECONDS").map(Duration::from_secs);
-    let frames = number("PLNAT_FUZZ_FRAMES").unwrap_or(if seconds.is_some() { u64::MAX } else { FRAMES });
+    let (frames, seconds) = match (number("PLNAT_FUZZ_FRAMES"), number("PLNAT_FUZZ_SECONDS")) {
+        (None, None) => (FRAMES, Some(SECONDS)),
+        (frames, seconds) => (frames.unwrap_or(u64::MAX), seconds),
+    };
+    let seconds = seconds.map(Duration::from_secs);
     let fresh = std::time::UNIX_EPOCH.elapsed()?.as_nanos() as u64;
     let seed = number("PLNAT_FUZZ_SEED").unwrap_or(fresh);
     println!("PLNAT_FUZZ_SEED={seed}");
     let mut chance = Chance::new(seed);
-    let mut fuzz = Fuzz::new()?;
-    let begin = Instant::now();
-    while fuzz.frames < frames && seconds.is_none_or(|seconds| begin.elapsed() < seconds) {
-        let round = fuzz.frames / ROUND;
-        fuzz.step(&mut chance).with_context(|| format!("PLNAT_FUZZ_SEED={seed}"))?;
-        if fuzz.frames / ROUND != round {
-            fuzz.end().with_context(|| format!("PLNAT_FUZZ_SEED={seed}, frame {}", fuzz.frames))?;
+    let wires = [wire::PLAIN, wire::TAGGED];
+    for wires in wires {
+        let mut fuzz = Fuzz::new(wires)?;
+        let begin = Instant::now();
+        let share = seconds.map(|seconds| seconds / 2);
+        while fuzz.frames < frames / 2 && share.is_none_or(|share| begin.elapsed() < share) {
+            let round = fuzz.frames / ROUND;
+            fuzz.step(&mut chance).with_context(|| format!("PLNAT_FUZZ_SEED={seed}, {wires:?}"))?;
+            if fuzz.frames / ROUND != round {
+                fuzz.end().with_context(|| format!("PLNAT_FUZZ_SEED={seed}, frame {}", fuzz.frames))?;
+            }
         }
-    }
-    fuzz.balance()?;
-    println!(
-        "{} frames in {:.1} s, at most {} sessions, {} errors sent",
-        fuzz.frames,
-        begin.elapsed().as_secs_f32(),
-        fuzz.live,
-        fuzz.errors
-    );
-    for (reason, count) in &fuzz.seen {
-        println!("{count:>9} {}", reason.name());
+        fuzz.balance()?;
+        println!(
+            "{wires:?}: {} frames in {:.1} s, at most {} sessions, {} errors sent",
+            fuzz.frames,
+            begin.elapsed().as_secs_f32(),
+            fuzz.live,
+            fuzz.errors
+        );
+        for (reason, count) in &fuzz.seen {
+            println!("{count:>9} {}", reason.name());
+        }
     }
     Ok(())
 }
@@ -258,6 +297,7 @@ fn samples(fuzz: &mut Fuzz) -> Result<Vec<(Side, Vec<u8>)>> {
     let mut samples = Vec::new();
     for _ in 0..400 {
         let (side, frame) = make::frame(&mut chance, &fuzz.oracle);
+        let frame = wire::dress(&mut chance, fuzz.wires[side as usize], &frame);
         let (_, reason) = fuzz.run(side, &frame)?;
         if reason.verdict() != Verdict::Pass && frame.len() < 300 {
             samples.push((side, frame, reason));
@@ -270,22 +310,25 @@ fn samples(fuzz: &mut Fuzz) -> Result<Vec<(Side, Vec<u8>)>> {
 
 #[test]
 fn frames_cut_at_every_byte_and_with_every_bit_of_their_headers_turned_do_no_harm() -> Result<()> {
-    let mut fuzz = Fuzz::new()?;
-    for (side, frame) in samples(&mut fuzz)? {
-        for length in 14..frame.len() {
-            fuzz.run(side, &frame[..length])?;
-        }
-        for bit in 0..8 * frame.len().min(110) {
-            for whole in [false, true] {
-                let mut frame = frame.clone();
-                frame[bit / 8] ^= 1 << (bit % 8);
-                if whole {
-                    make::repair(&mut frame);
+    for wires in [wire::PLAIN, wire::TAGGED] {
+        let mut fuzz = Fuzz::new(wires)?;
+        for (side, frame) in samples(&mut fuzz)? {
+            for length in 14..frame.len() {
+                fuzz.run(side, &frame[..length])?;
+            }
+            for bit in 0..8 * frame.len().min(110) {
+                for whole in [false, true] {
+                    let mut frame = frame.clone();
+                    frame[bit / 8] ^= 1 << (bit % 8);
+                    if whole {
+                        make::repair(&mut frame);
+                    }
+                    fuzz.run(side, &frame)?;
                 }
-                fuzz.run(side, &frame)?;
             }
         }
+        fuzz.end()?;
+        fuzz.balance()?;
     }
-    fuzz.end()?;
-    fuzz.balance()
+    Ok(())
 }

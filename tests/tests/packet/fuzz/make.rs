@@ -321,6 +321,7 @@ fn change(chance: &mut Chance, bytes: &mut Vec<u8>) {
             [0x81, 0],
             [0x88, 0xa8],
         ])),
+        5 if chance.one_in(8) => bytes[..4].copy_from_slice(&chance.pick(&[*b"\x02PLN", *b"\x06PLN"])),
         5 => bytes[chance.below(12)] ^= 1 << chance.below(8),
         _ if !enough => {}
         6 => bytes[ip(0)] = 0x40 | chance.below(16) as u8,

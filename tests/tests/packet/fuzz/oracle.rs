@@ -13,11 +13,12 @@ use plnat_common::reason::Reason::{self, *};
 use plnat_common::reason::Verdict;
 use plnat_common::record::endpoint_state;
 use plnat_tests::frame::{MacBytes, flag};
-use plnat_tests::gate::{MTU, Side};
+use plnat_tests::gate::Side;
 
 use super::place::{self, BACKENDS, DNS, DNS_SIDES, ENDPOINTS, FREE_PORTS, Fate, NATS, Private};
 use super::sums::{Carried, ETHERNET, Packet, Unsound, address, half};
 use super::verdict;
+use super::wire::{self, Wire};
 
 /// A session by its client's side.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -71,7 +72,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    fn of(reasons: &[Reason]) -> Self {
+    pub(crate) fn of(reasons: &[Reason]) -> Self {
         Self { reasons: reasons.to_vec(), way: Way::None, egress: None }
     }
 }
@@ -85,12 +86,15 @@ pub(crate) struct Oracle {
     pub(crate) order: Vec<Front>,
     /// Sessions that the table has room for without fail.
     room: usize,
+    /// MTU by side.
+    mtu: [u16; 3],
 }
 
 impl Oracle {
-    pub(crate) fn new(room: usize) -> Self {
+    pub(crate) fn new(room: usize, wires: [Wire; 3]) -> Self {
+        let mtu = wires.map(wire::mtu);
         let states = ENDPOINTS.map(|endpoint| (endpoint.slot, endpoint_state::APPROVED)).into();
-        Self { states, sessions: HashMap::new(), backs: HashMap::new(), order: Vec::new(), room }
+        Self { states, sessions: HashMap::new(), backs: HashMap::new(), order: Vec::new(), room, mtu }
     }
 
     /// All sessions were ended.
@@ -139,7 +143,9 @@ impl Oracle {
             _ => return Plan::of(&[OtherProtocol]),
         }
         if frame[..6] != side.mac() {
-            return Plan::of(&[OtherHost]);
+            // Nobody but the gateway may mark a frame as a query.
+            let forged = frame[..4] == *b"\x02PLN" || frame[..4] == *b"\x06PLN";
+            return Plan::of(&[if forged { DnsRefused } else { OtherHost }]);
         }
         if frame.len() < ETHERNET + 20 {
             return Plan::of(&[Truncated]);
@@ -256,7 +262,7 @@ impl Oracle {
         let mut reasons = match self.refused(slot) {
             Some(refused) => vec![refused],
             None if packet.ttl <= 1 => first.to_vec(),
-            None if packet.protocol != ICMP && packet.end - ETHERNET > usize::from(MTU) => vec![TooBig],
+            None if packet.protocol != ICMP && self.is_long(way, packet) => vec![TooBig],
             None => vec![reason],
         };
         if session.closing || session.lost {
@@ -308,6 +314,18 @@ impl Oracle {
         }
     }
 
+    fn is_long(&self, way: Way, packet: &Packet) -> bool {
+        packet.end - ETHERNET
+            > match way {
+                Way::ToClient(front) => self.limit(side_of(front.link)),
+                _ => self.limit(Side::Provider),
+            }
+    }
+
+    fn limit(&self, side: Side) -> usize {
+        usize::from(self.mtu[side as usize])
+    }
+
     /// A packet that would open a session.
     fn opening(&self, slot: u32, frame: &[u8], packet: &Packet) -> Plan {
         let service = ENDPOINTS[slot as usize - 1].service;
@@ -325,7 +343,7 @@ impl Oracle {
             None => &[NoRule],
             Some(Fate::NoBackend) => &[NoBackend],
             Some(Fate::NoNextHop) => &[NoNextHop],
-            Some(Fate::Serves(..)) if packet.end - ETHERNET > usize::from(MTU) => &[TooBig],
+            Some(Fate::Serves(..)) if packet.end - ETHERNET > self.limit(Side::Provider) => &[TooBig],
             Some(Fate::Serves(..)) => &[ToBackend],
         });
         if self.sessions.len() > self.room {
@@ -355,23 +373,28 @@ impl Oracle {
         }
         match reason {
             DnsQuery => {
-                let mark = dns_mac(Mac::from_octets(side.mac())).octets();
+                let mark = dns_mac(Mac::from_octets(side.mac()), side.link()).octets();
                 ensure!(out[..6] == mark && out[6..] == frame[6..], "not marked for the daemon alone");
                 Ok(())
             }
             ArpReply => verdict::arp_reply(side, frame, out),
             EchoReply => verdict::echo_reply(side, frame, out),
-            ToBackend | ErrorToBackend | ToClient | ErrorToClient => self.learn(frame, plan, reason, out),
+            ToBackend | ErrorToBackend | ToClient | ErrorToClient => {
+                self.learn(side, frame, plan, reason, out)
+            }
             _ if reason.verdict() == Verdict::Pass => {
                 ensure!(out == frame, "passed, but changed");
                 Ok(())
             }
-            _ => verdict::refusal(side, frame, reason, out),
+            _ => {
+                let told = self.mtu[plan.egress.unwrap_or(side) as usize];
+                verdict::refusal(side, frame, reason, told, out)
+            }
         }
     }
 
     /// Checks a translated frame against its session, which is learned if it is new.
-    fn learn(&mut self, frame: &[u8], plan: &Plan, reason: Reason, out: &[u8]) -> Result<()> {
+    fn learn(&mut self, side: Side, frame: &[u8], plan: &Plan, reason: Reason, out: &[u8]) -> Result<()> {
         let packet = Packet::read(frame).map_err(|why| anyhow::anyhow!("{why:?}, but sent on"))?;
         let (Way::ToBackend(front) | Way::ToClient(front)) = plan.way else {
             anyhow::bail!("translated, and nobody knows for which session")
@@ -405,7 +428,8 @@ impl Oracle {
             session.closing = true;
         }
         let session = &self.sessions[&front];
-        verdict::translation(frame, &packet, session, matches!(plan.way, Way::ToBackend(_)), out)
+        let mtu = self.mtu[side as usize].min(self.mtu[plan.egress.unwrap_or(side) as usize]);
+        verdict::translation(frame, &packet, session, matches!(plan.way, Way::ToBackend(_)), mtu, out)
     }
 
     /// A session's mapping must be one that the configuration allows, and nobody else's.

@@ -6,13 +6,15 @@
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
-use plnat_common::net::{Ip4, Mac, MacPair, Port, Scope, TCP, UDP};
+use plnat_common::net::{Ip4, Mac, MacPair, Port, Scope, TCP, Tags, UDP};
 use plnat_common::record::{
-    ANY_PORT, ANY_PROTOCOL, Address, Backend, Endpoint, PortBlock, Rule, RuleKey, Service, address_kind,
-    backend_state, distribution, endpoint_state,
+    ANY_PORT, ANY_PROTOCOL, Address, Backend, Endpoint, Interface, PortBlock, Rule, RuleKey, Service, TagKey,
+    address_kind, backend_state, distribution, endpoint_state, interface_flag,
 };
 use plnat_tests::frame::MacBytes;
 use plnat_tests::gate::{Gate, PROVIDER_NETWORK, Side};
+
+use super::wire::{self, Wire};
 
 const fn at(a: u8, b: u8, c: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, a, b, c)
@@ -101,11 +103,14 @@ pub(crate) fn used_before(block: u32) -> PortBlock {
 }
 
 /// Writes all records.
-pub(crate) fn set(gate: &mut Gate) -> Result<()> {
+pub(crate) fn set(gate: &mut Gate, wires: [Wire; 3]) -> Result<()> {
     use plnat_common::record::interface_flag::{CONSUMER, PROVIDER};
     gate.interface(Side::Provider, CONSUMER | PROVIDER)?;
+    for side in Side::ALL {
+        tag(gate, side, wires[side as usize])?;
+    }
     for endpoint in ENDPOINTS {
-        state(gate, endpoint, endpoint_state::APPROVED)?;
+        state(gate, endpoint, endpoint_state::APPROVED, wires)?;
         let record = Address { kind: address_kind::ENDPOINT, slot: endpoint.slot };
         gate.address(Scope::link(endpoint.side.link()), endpoint.address, record)?;
     }
@@ -125,12 +130,13 @@ pub(crate) fn set(gate: &mut Gate) -> Result<()> {
         gate.set("SERVICES", service, Service::new(PROVIDER_NETWORK, nat))?;
     }
     let way = gate.ifindex(Side::Provider);
-    backend(gate, 1, (0, 8080), [[1, 2], [0, 0]], (way, backend_state::UP))?;
-    backend(gate, 2, (1, 8080), [[3, 4], [0, 0]], (way, backend_state::UP))?;
-    backend(gate, 3, (0, 53), [[0, 0], [5, 6]], (way, backend_state::UP))?;
-    backend(gate, 4, (1, 0), [[7, 0], [8, 0]], (way, backend_state::UP))?;
-    backend(gate, 5, (0, 443), [[7, 0], [8, 0]], (0, backend_state::UP))?;
-    backend(gate, 6, (0, 444), [[7, 0], [8, 0]], (way, backend_state::DRAINING))?;
+    let tags = wire::record(wires[Side::Provider as usize]);
+    backend(gate, 1, (0, 8080), [[1, 2], [0, 0]], (way, backend_state::UP, tags))?;
+    backend(gate, 2, (1, 8080), [[3, 4], [0, 0]], (way, backend_state::UP, tags))?;
+    backend(gate, 3, (0, 53), [[0, 0], [5, 6]], (way, backend_state::UP, tags))?;
+    backend(gate, 4, (1, 0), [[7, 0], [8, 0]], (way, backend_state::UP, tags))?;
+    backend(gate, 5, (0, 443), [[7, 0], [8, 0]], (0, backend_state::UP, tags))?;
+    backend(gate, 6, (0, 444), [[7, 0], [8, 0]], (way, backend_state::DRAINING, tags))?;
     for block in BLOCKS {
         gate.set("PORT_BLOCKS", block, used_before(block))?;
     }
@@ -155,9 +161,24 @@ pub(crate) fn set(gate: &mut Gate) -> Result<()> {
 }
 
 /// Writes an endpoint's record with a state.
-pub(crate) fn state(gate: &mut Gate, endpoint: Private, state: u32) -> Result<()> {
+pub(crate) fn state(gate: &mut Gate, endpoint: Private, state: u32, wires: [Wire; 3]) -> Result<()> {
     let (service, link) = (endpoint.service, endpoint.side.link());
-    gate.set("ENDPOINTS", endpoint.slot, Endpoint { state, service, link, ..Endpoint::default() })
+    let tags = wire::record(wires[endpoint.side as usize]);
+    gate.set("ENDPOINTS", endpoint.slot, Endpoint { state, service, link, tags, ..Endpoint::default() })
+}
+
+/// Gives a side's link these tags; its interface has no other link then.
+fn tag(gate: &mut Gate, side: Side, wire: Wire) -> Result<()> {
+    if wire.is_empty() {
+        return Ok(());
+    }
+    let (interface, tags) = (gate.ifindex(side), wire::record(wire));
+    let plain: Interface = gate.array("INTERFACES", interface)?;
+    let place = 60_000 + side.link();
+    gate.set("INTERFACES", place, Interface { tags, mtu: wire::mtu(wire).into(), ..plain })?;
+    let bare = Interface { link: 0, network: 0, flags: interface_flag::TAGGED, ..plain };
+    gate.set("INTERFACES", interface, bare)?;
+    gate.insert("TAGS", TagKey { interface, tags }, place)
 }
 
 fn backend(
@@ -165,7 +186,7 @@ fn backend(
     slot: u32,
     (host, port): (usize, u16),
     blocks: [[u32; 2]; 2],
-    (egress, state): (u32, u8),
+    (egress, state, tags): (u32, u8, Tags),
 ) -> Result<()> {
     let mut record = Backend {
         macs: MacPair::new(Mac::from_octets(backend_mac(host)), Mac::from_octets(Side::Provider.mac())),
@@ -173,6 +194,7 @@ fn backend(
         address: BACKENDS[host].into(),
         port: Port::new(port),
         state,
+        tags,
         ..Backend::default()
     };
     for (of, by_place) in blocks.iter().enumerate() {

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use plnat_common::net::{ICMP, TCP, UDP};
 use plnat_common::reason::Reason::{self, *};
 use plnat_tests::frame::{Frame, MacBytes, Upper, arp, flag};
-use plnat_tests::gate::{MTU, Side};
+use plnat_tests::gate::Side;
 
 use super::oracle::{Session, side_of};
 use super::place::{BACKENDS, backend_mac};
@@ -38,7 +38,7 @@ pub(crate) fn echo_reply(side: Side, frame: &[u8], out: &[u8]) -> Result<()> {
 }
 
 /// The ICMP error that says why the frame was dropped (docs/operations.md).
-pub(crate) fn refusal(side: Side, frame: &[u8], reason: Reason, out: &[u8]) -> Result<()> {
+pub(crate) fn refusal(side: Side, frame: &[u8], reason: Reason, mtu: u16, out: &[u8]) -> Result<()> {
     let kind = match reason {
         TtlExpired => (11, 0),
         Pending | Rejected | Disconnected => (3, 13),
@@ -52,7 +52,7 @@ pub(crate) fn refusal(side: Side, frame: &[u8], reason: Reason, out: &[u8]) -> R
     ensure!((1..224).contains(&packet.source.octets()[0]), "an error to {}", packet.source);
     let mut rest = [0; 4];
     if reason == TooBig {
-        rest[2..].copy_from_slice(&MTU.to_be_bytes());
+        rest[2..].copy_from_slice(&mtu.to_be_bytes());
     }
     let mut wanted =
         Frame::new(side.mac(), mac(frame, 6), packet.destination, packet.source, Upper::Icmp { kind, rest });
@@ -67,6 +67,7 @@ pub(crate) fn translation(
     packet: &Packet,
     session: &Session,
     to_backend: bool,
+    mtu: u16,
     out: &[u8],
 ) -> Result<()> {
     let (front, back) = (session.front, session.back);
@@ -93,9 +94,9 @@ pub(crate) fn translation(
     if packet.tcp_flags(frame) & flag::SYN != 0
         && packet.protocol == TCP
         && let Some(at) = packet.mss_at(frame)
-        && half(frame, at) > MTU - 40
+        && half(frame, at) > mtu - 40
     {
-        wanted[at..at + 2].copy_from_slice(&(MTU - 40).to_be_bytes());
+        wanted[at..at + 2].copy_from_slice(&(mtu - 40).to_be_bytes());
     }
     compare(frame, packet, wanted, out)
 }
