@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use plnat_common::bench::Order;
 use serde::Serialize;
 
+use crate::contest::in_turns;
 use crate::figures::Spread;
 use crate::meter::Meter;
 use crate::plnat;
@@ -96,19 +97,8 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
             progress(&format!("{} sessions a CPU: verifying {}", count(sessions), contender.name()));
             contender.verify(&mut rigs, bits)?;
         }
-        for repetition in 0..repetitions {
-            progress(&format!(
-                "{} sessions a CPU: repetition {} of {repetitions}",
-                count(sessions),
-                repetition + 1
-            ));
-            let first = repetition as usize % contenders.len();
-            contenders.rotate_left(first);
-            for contender in &mut contenders {
-                contender.repeat(&mut rigs, bits, packets)?;
-            }
-            contenders.rotate_right(first);
-        }
+        let name = format!("{} sessions a CPU", count(sessions));
+        in_turns(&mut contenders, &name, repetitions, |it, _| it.repeat(&mut rigs, bits, packets))?;
         let targets = contenders.iter().map(Contender::figure).collect::<Result<_>>()?;
         done.push(Level { sessions_a_cpu: sessions, targets });
     }

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod connections;
+mod contest;
 mod control;
 mod cpus;
 mod exchange;
