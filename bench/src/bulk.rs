@@ -14,6 +14,7 @@ use crate::figures::Spread;
 use crate::meter::Meter;
 use crate::proxy::Proxy;
 use crate::report::machine::Conditions;
+use crate::report::picture::Bars;
 use crate::report::{Goal, Output, Results, progress, refusals, table};
 use crate::rig::Rig;
 use crate::settings::Settings;
@@ -93,7 +94,7 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
         verb: "bulk",
         report: &report,
         table: text(&report),
-        pictures: Vec::new(),
+        pictures: vec![("bulk.svg".to_owned(), picture(&report).svg())],
         goals: goals(&report),
     })
 }
@@ -208,4 +209,20 @@ fn text(report: &Report) -> String {
         text += &format!("Not compared: {}: {}.\n", it.name, it.why);
     }
     text
+}
+
+fn picture(report: &Report) -> Bars {
+    let cost = |level: &Level, target: Target| {
+        let found = level.targets.iter().find(|it| it.target == target && it.refused.is_none())?;
+        Some(found.nanoseconds?.median)
+    };
+    let targets = report.levels.iter().take(1).flat_map(|it| &it.targets).map(|it| it.target);
+    Bars {
+        title: "Cost of a KiB over TCP, with both ends".into(),
+        across: "CPU nanoseconds a KiB",
+        cases: report.levels.iter().map(|it| format!("offloads {}", it.offloads.name())).collect(),
+        groups: targets
+            .map(|it| (it.name().to_owned(), report.levels.iter().map(|level| cost(level, it)).collect()))
+            .collect(),
+    }
 }

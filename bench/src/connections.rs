@@ -14,6 +14,7 @@ use crate::figures::Spread;
 use crate::meter::{Meter, Rank};
 use crate::proxy::Proxy;
 use crate::report::machine::Conditions;
+use crate::report::picture::Bars;
 use crate::report::{Goal, Output, Results, count, progress, refusals, table};
 use crate::rig::Rig;
 use crate::settings::Settings;
@@ -111,7 +112,7 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
         verb: "connections",
         report: &report,
         table: text(&report),
-        pictures: Vec::new(),
+        pictures: vec![("connections.svg".to_owned(), picture(&report).svg())],
         goals: goals(&report),
     })?;
     let refused = report.targets.iter().find(|it| it.target == Target::Plnat && it.refused.is_some());
@@ -215,4 +216,17 @@ fn text(report: &Report) -> String {
         text += &format!("Not compared: {}: {}.\n", it.name, it.why);
     }
     text
+}
+
+fn picture(report: &Report) -> Bars {
+    let group = |it: &Figure| {
+        let cost = it.microseconds.filter(|_| it.refused.is_none());
+        (it.target.name().to_owned(), vec![cost.map(|it| it.median)])
+    };
+    Bars {
+        title: "Cost of a short TCP connection, with both ends".into(),
+        across: "CPU microseconds a connection",
+        cases: vec!["connection".into()],
+        groups: report.targets.iter().map(group).collect(),
+    }
 }

@@ -15,6 +15,7 @@ use crate::figures::Spread;
 use crate::meter::Meter;
 use crate::plnat;
 use crate::report::machine::Conditions;
+use crate::report::picture::Bars;
 use crate::report::{Goal, Output, Results, count, progress, table};
 use crate::rig::{CHUNK, Peers, Rig};
 use crate::settings::Settings;
@@ -114,7 +115,7 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
         verb: "cpus",
         report: &report,
         table: text(&report),
-        pictures: Vec::new(),
+        pictures: vec![("cpus.svg".to_owned(), picture(&report).svg())],
         goals: goals(&report),
     })
 }
@@ -234,4 +235,18 @@ fn text(report: &Report) -> String {
     }
     text += "growth: median of the pairs. rate of two: packets of both CPUs in the time of one. What the direct wire grows by is the machine's own.\n";
     text
+}
+
+fn picture(report: &Report) -> Bars {
+    let group = |level: &Level, it: &Figure| {
+        let name = format!("{}, {}", it.target.name(), count(level.sessions_a_cpu));
+        (name, vec![Some(it.alone.median), Some(it.together.median)])
+    };
+    let groups = report.levels.iter().flat_map(|level| level.targets.iter().map(move |it| group(level, it)));
+    Bars {
+        title: "Cost of a packet on one CPU, and on two at once, by sessions on each".into(),
+        across: "CPU nanoseconds a packet",
+        cases: vec!["one CPU sends".into(), "both send".into()],
+        groups: groups.collect(),
+    }
 }
