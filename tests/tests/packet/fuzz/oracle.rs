@@ -347,11 +347,11 @@ impl Oracle {
             Some(Fate::Serves(..)) => &[ToBackend],
         });
         if self.sessions.len() > self.room {
-            plan.reasons.push(TableFull);
+            plan.reasons.extend([TableFull, SessionShare]);
         }
         let rivals = |front: &&Front| front.protocol == TCP && front.ports.1 == packet.ports.1;
         if packet.protocol == TCP && self.sessions.keys().filter(rivals).count() >= FREE_PORTS {
-            plan.reasons.extend([NoPort, Race]);
+            plan.reasons.extend([NoPort, PortShare, Race]);
         }
         plan
     }

@@ -41,10 +41,10 @@ pub(crate) fn echo_reply(side: Side, frame: &[u8], out: &[u8]) -> Result<()> {
 pub(crate) fn refusal(side: Side, frame: &[u8], reason: Reason, mtu: u16, out: &[u8]) -> Result<()> {
     let kind = match reason {
         TtlExpired => (11, 0),
-        Pending | Rejected | Disconnected => (3, 13),
+        Pending | Rejected | Disconnected | SessionQuota => (3, 13),
         NoRule | DnsRefused => (3, 3),
         TooBig => (3, 4),
-        NoBackend | NoPort | TableFull => (3, 1),
+        NoBackend | NoPort | PortShare | TableFull | SessionShare => (3, 1),
         _ => anyhow::bail!("an error was sent for {}", reason.name()),
     };
     let packet = Packet::read(frame).ok().context("an error about what is no packet")?;
