@@ -91,10 +91,26 @@ pub(crate) fn guest(
         command::capture(Command::new("strip").arg("-o").arg(&stripped).arg(path))?;
         archive.program(name, &stripped)?;
     }
-    archive.file("etc/plnat/demo.toml", read(&workspace.root.join("examples/demo.toml"))?, false);
+    let example =
+        fs::read_to_string(workspace.root.join("examples/demo.toml")).context("examples/demo.toml")?;
+    archive.file("etc/plnat/plnat.toml", tagged(example)?.into(), false);
     let initrd = directory.join("initrd");
     fs::write(&initrd, archive.bytes()).with_context(|| initrd.display().to_string())?;
     boot(&kernel.image, &initrd).map(|()| None)
+}
+
+/// Interfaces of the example that are VLANs in the guest, with the trunk and the number there.
+const TAGGED: [(&str, &str, u16); 3] =
+    [("northwind0", "trunk0", 100), ("adatum0", "trunk0", 200), ("provider0", "servers0", 300)];
+
+/// The example with tagged links.
+fn tagged(mut example: String) -> Result<String> {
+    for (interface, trunk, number) in TAGGED {
+        let old = format!("interface = \"{interface}\"");
+        ensure!(example.contains(&old), "examples/demo.toml has no `{old}`");
+        example = example.replace(&old, &format!("interface = \"{trunk}\"\nvlan = {number}"));
+    }
+    Ok(example)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
