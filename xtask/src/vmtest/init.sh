@@ -73,10 +73,10 @@ ip netns exec provider httpd -p 80 -h /www
 plnatd --config /etc/plnat/plnat.toml > /tmp/plnatd.log 2>&1 &
 daemon=$!
 answers() { kill -0 $daemon || verdict "FAILED: plnatd ended"; plnat status > /tmp/status 2>&1; }
-within 60 answers || verdict "FAILED: plnatd does not answer"
+within 120 answers || verdict "FAILED: plnatd does not answer"
 echo "guest: plnatd answers, $(cut -d' ' -f1 /proc/uptime) s"
 healthy() { plnat status | grep -q "3 of 3 up"; }
-within 60 healthy || { plnat status; verdict "FAILED: the backends did not get healthy"; }
+within 120 healthy || { plnat status; verdict "FAILED: the backends did not get healthy"; }
 plnat status | cat
 
 right=$(sha256sum < /www/file)
