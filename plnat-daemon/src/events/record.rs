@@ -58,6 +58,7 @@ pub struct NewEvent {
     #[serde(rename = "type")]
     pub kind: String,
     /// What it is about: the name of the connection, backend or file.
+    #[serde(default)]
     pub subject: String,
     /// More, as the kind has it.
     #[serde(default)]
