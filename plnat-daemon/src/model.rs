@@ -226,6 +226,7 @@ impl Model {
         Ok(vec![match decision {
             Decision::Approve => Event::ConnectionApproved(event),
             Decision::Reject => Event::ConnectionRejected(event),
+            Decision::Defer => Event::ConnectionPending(event),
             Decision::Remove => Event::ConnectionDisconnected(event),
         }])
     }

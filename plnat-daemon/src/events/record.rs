@@ -13,6 +13,8 @@ pub mod kind {
     pub const CONNECTION_APPROVED: &str = "connection.approved";
     /// The provider rejected a connection.
     pub const CONNECTION_REJECTED: &str = "connection.rejected";
+    /// The provider took its decision about a connection back.
+    pub const CONNECTION_PENDING: &str = "connection.pending";
     /// The provider removed a connection.
     pub const CONNECTION_DISCONNECTED: &str = "connection.disconnected";
     /// A connection went away with its endpoint.
@@ -33,10 +35,11 @@ pub mod kind {
     pub const DAEMON_STARTED: &str = "daemon.started";
 
     /// All of them.
-    pub const ALL: [&str; 12] = [
+    pub const ALL: [&str; 13] = [
         CONNECTION_REQUESTED,
         CONNECTION_APPROVED,
         CONNECTION_REJECTED,
+        CONNECTION_PENDING,
         CONNECTION_DISCONNECTED,
         CONNECTION_DELETED,
         TRAFFIC_WHILE_PENDING,

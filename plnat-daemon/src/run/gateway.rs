@@ -606,6 +606,7 @@ impl<P: DataPlane> Gateway<P> {
             Event::ConnectionRequested(it) => (kind::CONNECTION_REQUESTED, it.connection.clone()),
             Event::ConnectionApproved(it) => (kind::CONNECTION_APPROVED, it.connection.clone()),
             Event::ConnectionRejected(it) => (kind::CONNECTION_REJECTED, it.connection.clone()),
+            Event::ConnectionPending(it) => (kind::CONNECTION_PENDING, it.connection.clone()),
             Event::ConnectionDisconnected(it) => (kind::CONNECTION_DISCONNECTED, it.connection.clone()),
             Event::ConnectionDeleted(it) => (kind::CONNECTION_DELETED, it.connection.clone()),
             Event::PendingTraffic { connection, .. } => {
@@ -628,6 +629,7 @@ impl<P: DataPlane> Gateway<P> {
             Event::ConnectionRequested(it)
             | Event::ConnectionApproved(it)
             | Event::ConnectionRejected(it)
+            | Event::ConnectionPending(it)
             | Event::ConnectionDisconnected(it)
             | Event::ConnectionDeleted(it)
             | Event::PendingTraffic { connection: it, .. } => {

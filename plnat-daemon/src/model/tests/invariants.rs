@@ -33,7 +33,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<u8>().prop_map(Act::DropService),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(owner, on)| Act::Relink { owner, on }),
         1 => (10u8..16, 0u8..3).prop_map(|(host, admin)| Act::PutBackend { host, admin }),
-        3 => (any::<u8>(), 0u8..3).prop_map(|(which, decision)| Act::Decide { which, decision }),
+        3 => (any::<u8>(), 0u8..4).prop_map(|(which, decision)| Act::Decide { which, decision }),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(which, healthy)| Act::Probe { which, healthy }),
         1 => Just(Act::Restart),
     ]
@@ -101,7 +101,8 @@ fn step(world: &mut World, act: &Act) -> bool {
             let Some(connection) = connections.get(*which as usize % connections.len().max(1)) else {
                 return false;
             };
-            let decision = [Decision::Approve, Decision::Reject, Decision::Remove][*decision as usize];
+            let all = [Decision::Approve, Decision::Reject, Decision::Defer, Decision::Remove];
+            let decision = all[*decision as usize];
             let now = world.now();
             world.model.decide(connection.guid, decision, None, now).is_ok()
         }
