@@ -32,7 +32,10 @@ impl World {
     pub(super) fn file(&mut self, endpoints: u32) -> String {
         let mut text = String::new();
         for at in 0..endpoints.div_ceil(ENDPOINTS) {
-            let _ = write!(text, "[[link]]\ninterface = \"c{at}\"\nnetwork = \"c{at}/rg/net\"\n\n");
+            let _ = write!(
+                text,
+                "[[link]]\ninterface = \"c{at}\"\nnetwork = \"c{at}/rg/net\"\ndns = \"10.0.255.53\"\n\n"
+            );
         }
         text
     }
