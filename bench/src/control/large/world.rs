@@ -143,7 +143,7 @@ fn service(at: u32) -> Result<ServiceSpec> {
         }],
         visibility: Audience::Everybody,
         auto_approval: Audience::Nobody,
-        fqdns: vec![],
+        fqdns: vec![format!("s{at}.example")],
         consumers: Default::default(),
     })
 }
