@@ -61,7 +61,7 @@ pub use load_balancer::{
 };
 pub use meta::{Extras, Kept, Meta, Owner};
 pub use name::{BadLocation, BadName, Location, Name};
-pub use names::{NAME_TTL, NamedNetwork, NetworkNames};
+pub use names::{NAME_TTL, NameChanges, NamedNetwork, NetworkNames};
 pub use network::{LinkDns, LinkSpec, NetworkSpec, Policies, SubnetSpec};
 pub use refusal::{Path, Refusal, Refusals, Step, Subject, Why, nearest};
 pub use request::{Precondition, Request, RequestError};

@@ -185,8 +185,22 @@ impl Model {
     /// Interfaces on which an endpoint's address is answered.
     pub fn interfaces_of(&self, endpoint: &ResourceId) -> Vec<&str> {
         let endpoint = self.endpoints.get(endpoint).into_iter();
-        let links = endpoint.flat_map(|endpoint| self.links_of(&endpoint.spec.network));
-        links.map(|link| link.spec.interface.as_str()).collect()
+        endpoint.flat_map(|endpoint| self.interfaces_in(&endpoint.spec.network)).collect()
+    }
+
+    /// Interfaces over which a network is reached.
+    pub fn interfaces_in(&self, network: &ResourceId) -> impl Iterator<Item = &str> {
+        self.links_of(network).map(|link| link.spec.interface.as_str())
+    }
+
+    /// GUID and id of all services.
+    pub fn service_keys(&self) -> impl Iterator<Item = (Uuid, &ResourceId)> {
+        self.services.values().map(|service| (service.guid, &service.spec.id))
+    }
+
+    /// GUID of the connection, and id, of all endpoints.
+    pub fn endpoint_keys(&self) -> impl Iterator<Item = (Uuid, &ResourceId)> {
+        self.endpoints.values().map(|endpoint| (endpoint.connection.guid, &endpoint.spec.id))
     }
 
     /// One service.

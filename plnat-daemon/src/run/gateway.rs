@@ -567,10 +567,10 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Tells the prober and netlink what is wanted of them, where it changed.
     fn publish(&mut self) {
-        self.publish_names();
         let (before, ground) = &self.published;
         let relinked = self.model.links_differ(before);
         let ground_moved = ground.interfaces != self.grounds.ground().interfaces;
+        self.publish_names(before, ground_moved);
         if relinked || ground_moved || self.model.backends_differ(before) {
             let links = self.model.intent_links();
             let services = self.planner.service_intents();

@@ -7,28 +7,45 @@ use std::sync::Arc;
 use super::gateway::Gateway;
 use crate::control::types;
 use crate::dataplane::DataPlane;
-use crate::dns::{Link, Place, Wanted};
-use crate::model::{NamedNetwork, NetworkNames};
+use crate::dns::{Link, Place};
+use crate::model::{Model, NameChanges, NamedNetwork, NetworkNames};
 
 impl<P: DataPlane> Gateway<P> {
-    /// Tells the DNS server what is wanted of it, where it changed.
-    pub(super) fn publish_names(&self) {
-        let mut links = BTreeMap::new();
-        for NamedNetwork { links: over, names } in self.model.named_networks() {
+    /// Tells the DNS server what is wanted of it, where it is other than in `before`; `everywhere` when interfaces are
+    /// others. It costs what the networks in question have endpoints.
+    pub(super) fn publish_names(&self, before: &Model, everywhere: bool) {
+        let mut wanted = BTreeMap::new();
+        let named = if everywhere {
+            wanted.extend(self.dns.wanted.borrow().links.keys().map(|interface| (interface.clone(), None)));
+            self.model.named_networks()
+        } else {
+            let NameChanges { interfaces, networks } = self.model.name_changes(before);
+            wanted.extend(interfaces.into_iter().map(|interface| (interface, None)));
+            let lost = networks.iter().flat_map(|network| self.model.interfaces_in(network));
+            wanted.extend(lost.map(|interface| (interface.to_owned(), None)));
+            networks.iter().map(|network| self.model.named_network(network)).collect()
+        };
+        for NamedNetwork { links, names } in named {
             let names = Arc::new(names);
-            for (interface, dns) in over {
+            for (interface, dns) in links {
                 let Some(ground) = self.grounds.interface(&interface) else { continue };
                 let place = Place { index: ground.index, mac: ground.mac.octets() };
-                links.insert(interface, Link { place, dns, names: names.clone() });
+                wanted.insert(interface, Some(Link { place, dns, names: names.clone() }));
             }
         }
-        let wanted = Wanted { links };
         self.dns.wanted.send_if_modified(|current| {
-            let differs = **current != wanted;
-            if differs {
-                *current = Arc::new(wanted);
+            wanted.retain(|interface, link| current.links.get(interface) != link.as_ref());
+            if wanted.is_empty() {
+                return false;
             }
-            differs
+            let links = &mut Arc::make_mut(current).links;
+            for (interface, link) in std::mem::take(&mut wanted) {
+                match link {
+                    Some(link) => _ = links.insert(interface, link),
+                    None => _ = links.remove(&interface),
+                }
+            }
+            true
         });
     }
 

@@ -541,6 +541,7 @@ fn called(kind: Kind, which: u8, owner: &str) -> ResourceId {
 
 fn file_of(networks: u8, service: bool, endpoints: u8) -> Declaration {
     let mut file = declaration();
+    file.links.iter_mut().for_each(|link| link.dns = dns("10.0.0.53").filter(|_| service));
     let bit = |bits: u8, at: usize| bits >> (at % 8) & 1 == 0;
     let mut at = 0;
     file.networks.retain(|_| (bit(networks, at), at += 1).0);

@@ -61,6 +61,24 @@ pub(super) fn check_changes(before: &Model, after: &Model) {
         }
     }
     assert_eq!(endpoints, named(new.endpoints, |it| &it.key));
+    check_names(before, after);
+}
+
+/// So do those of names.
+fn check_names(before: &Model, after: &Model) {
+    let of = |network: NamedNetwork| {
+        let names = network.names;
+        network.links.into_iter().map(move |(interface, dns)| (interface, (dns, names.clone())))
+    };
+    let all = |model: &Model| -> BTreeMap<_, _> { model.named_networks().into_iter().flat_map(of).collect() };
+    let mut links = all(before);
+    let NameChanges { interfaces, networks } = after.name_changes(before);
+    interfaces.iter().for_each(|interface| _ = links.remove(interface));
+    for network in &networks {
+        after.interfaces_in(network).for_each(|interface| _ = links.remove(interface));
+        links.extend(of(after.named_network(network)));
+    }
+    assert_eq!(links, all(after));
 }
 
 fn named<T>(all: Vec<T>, key: fn(&T) -> &String) -> BTreeMap<String, T> {
