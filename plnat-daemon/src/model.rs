@@ -35,6 +35,7 @@ mod request;
 mod resource;
 mod service;
 mod settle;
+mod sight;
 mod tables;
 mod view;
 mod zone;
@@ -122,7 +123,13 @@ impl Model {
 
     /// All that [`Model::declare`] would refuse.
     pub fn check(&self, wanted: &Declaration) -> Vec<Refusal> {
-        self.settle_file(wanted, Timestamp::UNIX_EPOCH, &mut Uuid::nil).refusals
+        // Things are told apart by them: what is counted by GUID would be counted together with one for all.
+        let mut guids = 0;
+        let mut guid = || {
+            guids += 1;
+            Uuid::from_u128(guids)
+        };
+        self.settle_file(wanted, Timestamp::UNIX_EPOCH, &mut guid).refusals
     }
 
     fn settle_file(

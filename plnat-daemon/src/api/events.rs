@@ -107,6 +107,8 @@ fn failed(error: &EventError) -> ApiError {
 }
 
 fn streamed(subscription: Subscription, caller: Caller) -> Response {
+    // Whoever was let in by rules that hold no longer comes back with `Last-Event-ID`, or not at all.
+    let revoked = caller.revoked();
     let end = Instant::now() + LONGEST;
     let events = stream::unfold(Some((subscription, caller)), move |state| async move {
         let (mut subscription, caller) = state?;
@@ -122,7 +124,8 @@ fn streamed(subscription: Subscription, caller: Caller) -> Response {
             return Some((event, Some((subscription, caller))));
         }
     });
-    Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(sse::keep_alive()).into_response()
+    let events = events.map(Ok::<_, Infallible>).take_until(revoked);
+    Sse::new(events).keep_alive(sse::keep_alive()).into_response()
 }
 
 /// Whether the caller may see an event.

@@ -9,6 +9,7 @@ mod keeping;
 mod refusals;
 mod requests;
 mod rows;
+mod sight;
 mod views;
 mod whole;
 
