@@ -112,13 +112,22 @@ impl Mac {
     }
 }
 
-/// What the data path writes as the destination of a DNS query that came to an interface with this address: locally
+/// First bytes of marks of DNS queries; the second is for interfaces whose address begins with the first.
+const MARKS: [u32; 2] = [u32::from_ne_bytes(*b"\x02PLN"), u32::from_ne_bytes(*b"\x06PLN")];
+
+/// What the data path writes as the destination of a DNS query of a link that came to an interface with this address: locally
 /// administered, unicast, and never the interface's own. So the host's stack takes the frame for another host's, and only
 /// a packet socket sees it.
 #[inline(always)]
-pub const fn dns_mac(interface: Mac) -> Mac {
-    let [a, b, c, d] = interface.head.to_ne_bytes();
-    Mac { head: u32::from_ne_bytes([a & 0xfc | 2, b ^ 0x53, c, d]), ..interface }
+pub const fn dns_mac(interface: Mac, link: u32) -> Mac {
+    let head = if interface.head == MARKS[0] { MARKS[1] } else { MARKS[0] };
+    Mac { head, tail: (link as u16).to_be(), zero: 0 }
+}
+
+/// Whether an address begins with these bytes that only the data path writes.
+#[inline(always)]
+pub const fn is_dns_mark(head: u32) -> bool {
+    head == MARKS[0] || head == MARKS[1]
 }
 
 /// Destination and source MAC address: the first twelve bytes of an Ethernet frame, written as three words.
@@ -147,6 +156,32 @@ impl MacPair {
     pub const fn source(self) -> Mac {
         let (b, c) = (self.0[1].to_ne_bytes(), self.0[2].to_ne_bytes());
         Mac::from_octets([b[2], b[3], c[0], c[1], c[2], c[3]])
+    }
+}
+
+/// Outer and inner VLAN tag as they lie in a frame: protocol identifier, then priority and number (IEEE 802.1Q clause 9). No tag
+/// is zero, and no inner one is without an outer one.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Pod, Zeroable)]
+pub struct Tags(pub [u32; 2]);
+
+impl Tags {
+    /// Protocol identifier of a customer's tag (802.1Q).
+    pub const CUSTOMER: u16 = 0x8100;
+    /// Protocol identifier of a provider's tag (802.1ad).
+    pub const PROVIDER: u16 = 0x88a8;
+    /// Bits of a tag that are not its identity: PCP and DEI.
+    pub const PRIORITY: u32 = u32::from_ne_bytes([0, 0, 0xf0, 0]);
+
+    /// One tag of this protocol and number.
+    pub const fn tag(protocol: u16, number: u16) -> u32 {
+        let (p, n) = (protocol.to_be_bytes(), number.to_be_bytes());
+        u32::from_ne_bytes([p[0], p[1], n[0], n[1]])
+    }
+
+    /// Number of tags.
+    pub const fn count(self) -> u32 {
+        (self.0[0] != 0) as u32 + (self.0[1] != 0) as u32
     }
 }
 
@@ -191,13 +226,13 @@ mod tests {
 
     #[test]
     fn the_mark_of_a_query_is_unicast_locally_administered_and_never_the_interfaces_own() {
-        for first in 0..=255u8 {
-            for second in [0, 0x53, 0xac, 0xff] {
-                let own = Mac::from_octets([first, second, 1, 2, 3, 4]);
-                let mark = dns_mac(own);
-                assert_ne!(mark, own);
-                assert_eq!(mark.octets()[0] & 3, 2);
-            }
+        let plain = dns_mac(Mac::from_octets([2, 0, 1, 2, 3, 4]), 7);
+        for own in [Mac::from_octets([2, 0, 1, 2, 3, 4]), plain, dns_mac(plain, 7)] {
+            let mark = dns_mac(own, 7);
+            assert_ne!(mark, own);
+            assert_eq!(mark.octets()[0] & 3, 2);
+            assert!(is_dns_mark(mark.head));
+            assert_ne!(mark, dns_mac(own, 8), "links of one interface have marks of their own");
         }
     }
 }

@@ -18,6 +18,7 @@ mod tally;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use plnat_common::net::{Mac, Tags};
 use tokio::sync::watch;
 
 use crate::model::{LinkDns, NetworkNames};
@@ -25,7 +26,7 @@ use crate::model::{LinkDns, NetworkNames};
 pub use server::Server;
 pub use tally::{Outcome, Tally};
 
-/// The links on which names are answered, by name of the interface.
+/// The links on which names are answered, by name.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Wanted {
     /// Interfaces that are not there wait.
@@ -35,7 +36,7 @@ pub struct Wanted {
 /// A link with a DNS server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Link {
-    /// The interface as it is now.
+    /// Where it is now.
     pub place: Place,
     /// Address, resolvers and rate.
     pub dns: LinkDns,
@@ -48,8 +49,12 @@ pub struct Link {
 pub struct Place {
     /// Index of the interface.
     pub index: u32,
-    /// Its Ethernet address.
-    pub mac: [u8; 6],
+    /// The host's Ethernet address on the link.
+    pub mac: Mac,
+    /// Tags of the link's frames.
+    pub tags: Tags,
+    /// Id of the link, by which the data path marks its queries.
+    pub link: u32,
 }
 
 /// The gateway's end: says what is wanted, and reads what was counted.

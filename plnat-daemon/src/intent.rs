@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
+use plnat_common::net::Tags;
 use plnat_common::record::MAX_NAT_ADDRESSES;
 
 /// All that the gateway has to do.
@@ -44,6 +45,8 @@ pub struct Link {
     pub id: u32,
     /// Name of the interface.
     pub interface: String,
+    /// The tag of its frames; none for plain ones.
+    pub vlan: Option<Vlan>,
     /// Durable network id, 1 or more.
     pub network: u32,
     /// Addresses that its clients may have.
@@ -61,6 +64,59 @@ pub struct Dns {
     pub queries_per_second: u32,
 }
 
+impl Link {
+    /// What people call it: the interface, and the numbers of its tags.
+    pub fn name(&self) -> String {
+        link_name(&self.interface, self.vlan)
+    }
+
+    /// The tags of its frames.
+    pub fn tags(&self) -> Tags {
+        self.vlan.map_or(Tags::default(), Vlan::tags)
+    }
+}
+
+/// What people call a link.
+pub(crate) fn link_name(interface: &str, vlan: Option<Vlan>) -> String {
+    match vlan {
+        None => interface.to_owned(),
+        Some(Vlan { number, inner: None, .. }) => format!("{interface}.{number}"),
+        Some(Vlan { number, inner: Some(inner), .. }) => format!("{interface}.{number}.{inner}"),
+    }
+}
+
+/// The tag, or the two tags, of a link's frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Vlan {
+    /// Number in the outer tag, 1 to 4094.
+    pub number: u16,
+    /// Number in the inner tag, which is of 802.1Q.
+    pub inner: Option<u16>,
+    /// Protocol of the outer tag.
+    pub protocol: VlanProtocol,
+}
+
+/// Protocol of a tag.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub enum VlanProtocol {
+    /// 802.1Q, 0x8100.
+    Customer,
+    /// 802.1ad, 0x88a8.
+    Provider,
+}
+
+impl Vlan {
+    /// As they lie in a frame.
+    pub fn tags(self) -> Tags {
+        let protocol = match self.protocol {
+            VlanProtocol::Customer => Tags::CUSTOMER,
+            VlanProtocol::Provider => Tags::PROVIDER,
+        };
+        let inner = self.inner.map_or(0, |inner| Tags::tag(Tags::CUSTOMER, inner));
+        Tags([Tags::tag(protocol, self.number), inner])
+    }
+}
+
 /// A private link service.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Service {
@@ -72,6 +128,30 @@ pub struct Service {
     pub nat: [Option<Ipv4Addr>; MAX_NAT_ADDRESSES],
     /// Rules of all frontends that the service names.
     pub rules: Vec<Rule>,
+    /// What each of its endpoints may hold.
+    pub quotas: Quotas,
+}
+
+/// What an endpoint may hold, on each of its links. None: no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Quotas {
+    /// Most sessions at a time. A TCP connection that is closed is none any more.
+    pub sessions: Option<u32>,
+    /// Most TCP sessions at a time whose handshake is not complete.
+    pub half_open: Option<u32>,
+    /// New sessions a second in the long run; as many may come at once.
+    pub new_sessions_per_second: Option<u32>,
+    /// Sessions for which a port and room are kept, whatever others do; none: [`Self::GUARANTEED`].
+    pub guaranteed_sessions: Option<u32>,
+}
+
+impl Quotas {
+    /// Sessions that an endpoint is guaranteed where nothing is said.
+    pub const GUARANTEED: u32 = 1024;
+    /// What a limit may be.
+    pub const LIMIT: std::ops::RangeInclusive<u32> = 1..=1 << 24;
+    /// What a guarantee may be.
+    pub const GUARANTEE: std::ops::RangeInclusive<u32> = 0..=1 << 19;
 }
 
 /// A load-balancing rule as one service uses it.

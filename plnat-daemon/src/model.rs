@@ -62,7 +62,7 @@ pub use load_balancer::{
 };
 pub use meta::{Extras, Kept, Meta, Owner};
 pub use name::{BadLocation, BadName, Location, Name};
-pub use names::{NAME_TTL, NameChanges, NamedNetwork, NetworkNames};
+pub use names::{NAME_TTL, NameChanges, NamedLink, NamedNetwork, NetworkNames};
 pub use network::{LinkDns, LinkSpec, NetworkSpec, Policies, SubnetSpec};
 pub use refusal::{Path, Refusal, Refusals, Step, Subject, Why, nearest};
 pub use request::{Precondition, Request, RequestError};
@@ -261,6 +261,11 @@ impl Model {
         let endpoint = self.endpoint_of(endpoint.parse().ok()?)?;
         let pending = endpoint.connection.state == crate::intent::ConnectionState::Pending;
         pending.then(|| Event::PendingTraffic { connection: ConnectionEvent::of(endpoint, now), client })
+    }
+
+    /// What is told of the connection of the endpoint with this key (of the [`crate::intent`]).
+    pub fn connection_event(&self, endpoint: &str, now: Timestamp) -> Option<ConnectionEvent> {
+        Some(ConnectionEvent::of(self.endpoint_of(endpoint.parse().ok()?)?, now))
     }
 
     fn endpoint_of(&self, connection: Uuid) -> Option<&Endpoint> {

@@ -5,6 +5,7 @@
 
 mod changes;
 pub mod facts;
+pub mod redirects;
 mod route;
 
 use std::collections::HashMap;
@@ -15,10 +16,13 @@ use std::time::{Duration, Instant};
 use futures_util::{Stream, TryStreamExt};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, VlanProtocol,
+};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
+use plnat_common::net::Tags;
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 
 pub use self::changes::Changes;
@@ -42,6 +46,8 @@ pub struct Interface {
     pub mtu: u32,
     /// Whether it is up and has a carrier.
     pub up: bool,
+    /// For a VLAN device: the interface under it, protocol identifier and number of its tag.
+    pub vlan: Option<(u32, u16, u16)>,
 }
 
 /// A network's interfaces, and the backends that are behind them.
@@ -212,16 +218,35 @@ fn interface(link: &LinkMessage) -> Interface {
         mac: None,
         mtu: 0,
         up: link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        vlan: None,
     };
+    let (mut under, mut tag) = (None, None);
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
             LinkAttribute::Address(octets) if ethernet => interface.mac = octets.as_slice().try_into().ok(),
+            LinkAttribute::Link(index) => under = Some(*index),
+            LinkAttribute::LinkInfo(info) => tag = vlan(info),
             _ => {}
         }
     }
+    interface.vlan = under.zip(tag).map(|(under, (protocol, number))| (under, protocol, number));
     interface
+}
+
+/// Protocol identifier and number of a VLAN device's tag.
+fn vlan(info: &[LinkInfo]) -> Option<(u16, u16)> {
+    let data = info.iter().find_map(|info| match info {
+        LinkInfo::Data(InfoData::Vlan(data)) => Some(data),
+        _ => None,
+    })?;
+    let number = data.iter().find_map(|it| if let InfoVlan::Id(id) = it { Some(*id) } else { None })?;
+    let protocol = data.iter().find_map(|it| match it {
+        InfoVlan::Protocol(VlanProtocol::Ieee8021Ad) => Some(Tags::PROVIDER),
+        _ => None,
+    });
+    Some((protocol.unwrap_or(Tags::CUSTOMER), number))
 }
 
 async fn collect<T>(

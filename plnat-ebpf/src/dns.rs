@@ -10,10 +10,11 @@
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::btf_map;
-use plnat_common::net::{Port, UDP, dns_mac};
+use plnat_common::net::{Port, Tags, UDP, dns_mac};
 use plnat_common::reason::Reason;
 use plnat_common::record::Interface;
 
+use crate::context::Context;
 use crate::packet::{Ip, Packet};
 use crate::{Trip, forward, rewrite};
 
@@ -27,7 +28,13 @@ static DNS_ALLOWANCE: Array<u64, 1024> = Array::new();
 
 /// The exit of a TCP or UDP packet to the link's DNS address; `interval` is the time from one query to the next.
 #[inline(always)]
-pub(crate) fn query(interface: &Interface, packet: &Packet, interval: u32, trip: &mut Trip) -> Reason {
+pub(crate) fn query(
+    ctx: &impl Context,
+    interface: &Interface,
+    packet: &Packet,
+    interval: u32,
+    trip: &mut Trip,
+) -> Reason {
     if forward::spoofed(interface, packet) {
         return Reason::Spoofed;
     }
@@ -39,7 +46,10 @@ pub(crate) fn query(interface: &Interface, packet: &Packet, interval: u32, trip:
     if !allowed(trip.link, interval as u64) {
         return Reason::DnsLimited;
     }
-    rewrite::ethernet_destination(packet.ethernet, dns_mac(interface.mac));
+    rewrite::ethernet_destination(packet.ethernet, dns_mac(interface.mac, interface.link));
+    ctx.hide();
+    // A packet socket would not tell them; the mark says which link it is.
+    trip.tags = Tags([0; 2]);
     Reason::DnsQuery
 }
 

@@ -1,11 +1,11 @@
 //! A sound IPv4 packet: to an endpoint, from a backend, or not ours.
 
-use aya_ebpf::programs::XdpContext;
-use plnat_common::net::{ICMP, MacPair, TCP};
+use plnat_common::net::{ICMP, MacPair, TCP, Tags};
 use plnat_common::reason::Reason;
-use plnat_common::record::{Interface, LineKey, tcp_state};
+use plnat_common::record::{Backend, Endpoint, Interface, LineKey, tcp_state};
 
 use crate::address::{self, Target};
+use crate::context::Context;
 use crate::packet::Packet;
 use crate::rewrite::{self, Translation};
 use crate::session::{self, Found, Known};
@@ -14,7 +14,7 @@ use crate::{Trip, backend, dns, echo, endpoint, icmp_error, link, mss, open, res
 /// The exit of a sound packet: `Ok` for one that is sent on.
 #[inline(always)]
 pub(crate) fn packet(
-    ctx: &XdpContext,
+    ctx: &impl Context,
     interface: &Interface,
     packet: &Packet,
     trip: &mut Trip,
@@ -23,10 +23,11 @@ pub(crate) fn packet(
         return icmp(ctx, interface, packet, trip);
     }
     let key = key(interface, packet);
-    match session::find(&key) {
-        Some(found) => known(ctx, packet, &key, found, trip),
-        None => unknown(ctx, interface, packet, &key, trip),
-    }
+    let (found, opens) = match session::find(&key) {
+        Some(found) => (found, false),
+        None => (unknown(ctx, interface, packet, &key, trip)?, true),
+    };
+    known(ctx, interface, packet, &key, found, opens, trip)
 }
 
 /// The key by which a packet's session is found: on a link that is only a consumer's or only a provider's the side is
@@ -47,10 +48,12 @@ fn key(interface: &Interface, packet: &Packet) -> LineKey {
 /// A packet of a session: admitted by its endpoint's state, then translated.
 #[inline(always)]
 fn known(
-    ctx: &XdpContext,
+    ctx: &impl Context,
+    interface: &Interface,
     packet: &Packet,
     key: &LineKey,
     found: Found,
+    opens: bool,
     trip: &mut Trip,
 ) -> Result<Reason, Reason> {
     let line = session::read(found.line, key).ok_or(Reason::Race)?;
@@ -62,38 +65,34 @@ fn known(
         return Err(Reason::TtlExpired);
     }
     let forward = !key.scope.is_provider();
-    let (macs, egress) = way(&line, forward)?;
-    fits(packet, egress, trip)?;
+    let way = way(&line, endpoint, forward)?;
+    fits(ctx, packet, &way, trip)?;
+    let packet = &ctx.settle(packet)?;
     if packet.protocol == TCP {
-        segment(ctx, packet, &line, found.index, egress, forward)?;
+        if !opens {
+            state(packet, &line, found.index, forward)?;
+        }
+        if packet.tcp_flags() & tcp::SYN != 0 {
+            mss::clamp(ctx, interface, packet, &way);
+        }
     }
     session::touch(found.line);
     if forward {
-        session::learn(found.line, line.macs, packet.macs(), ctx.ingress_ifindex() as u32);
+        session::learn(found.line, line.macs, packet.macs(), ctx.ingress());
     }
     let (source, destination, ports) = (line.source, line.destination, line.ports);
     trip.answerable = false;
-    rewrite::apply(packet, &Translation { source, destination, ports, macs });
-    trip.egress = egress;
+    rewrite::apply(ctx, packet, &Translation { source, destination, ports, macs: way.macs });
+    (trip.egress, trip.tags) = (way.egress, way.tags);
     Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
 }
 
-/// What a TCP packet of a session changes beside its translation.
+/// What a TCP packet of a session changes in its state.
 #[inline(always)]
-fn segment(
-    ctx: &XdpContext,
-    packet: &Packet,
-    line: &Known,
-    index: u32,
-    egress: u32,
-    forward: bool,
-) -> Result<(), Reason> {
+fn state(packet: &Packet, line: &Known, index: u32, to_backend: bool) -> Result<(), Reason> {
     let flags = packet.tcp_flags();
     if flags & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED {
-        tcp::observe(index, flags, forward)?;
-        if flags & tcp::SYN != 0 {
-            mss::clamp(ctx, ctx.ingress_ifindex() as u32, egress);
-        }
+        tcp::observe(index, flags, to_backend)?;
     }
     if reset::is_due(line.idle_minutes) {
         reset::note(index, packet);
@@ -103,16 +102,16 @@ fn segment(
 
 /// Every link carries packets of this length (RFC 8200 section 5 asks it of links for IPv6); longer ones are held against the
 /// way out.
-const ALWAYS_FITS: u16 = 1280;
+const ALWAYS_FITS: usize = 1280;
 
 /// Out, with the MTU to be told, unless the packet fits through the interface that it leaves by. The program cannot fragment.
 #[inline(always)]
-fn fits(packet: &Packet, egress: u32, trip: &mut Trip) -> Result<(), Reason> {
-    let length = packet.length();
+fn fits(ctx: &impl Context, packet: &Packet, way: &Way, trip: &mut Trip) -> Result<(), Reason> {
+    let length = ctx.longest(packet);
     if length <= ALWAYS_FITS {
         return Ok(());
     }
-    match link::mtu(egress) {
+    match link::mtu(way.egress, way.tags) {
         mtu if mtu != 0 && length as u32 > mtu => {
             trip.mtu = mtu;
             Err(Reason::TooBig)
@@ -121,28 +120,43 @@ fn fits(packet: &Packet, egress: u32, trip: &mut Trip) -> Result<(), Reason> {
     }
 }
 
-/// Where packets of a line go: to the backend's next hop, or back the way that the client's packets come.
-#[inline(always)]
-pub(crate) fn way(line: &Known, to_backend: bool) -> Result<(MacPair, u32), Reason> {
-    if !to_backend {
-        return Ok((line.macs, line.way));
-    }
-    let backend = backend::of_session(line.way)?;
-    Ok((backend.macs, backend.egress))
+/// The way out.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) macs: MacPair,
+    pub(crate) egress: u32,
+    pub(crate) tags: Tags,
+    pub(crate) to_backend: bool,
 }
 
-/// A packet that no session knows: the first of one, or none of ours.
+impl Way {
+    #[inline(always)]
+    pub(crate) fn to(backend: &Backend) -> Self {
+        Self { macs: backend.macs, egress: backend.egress, tags: backend.tags, to_backend: true }
+    }
+}
+
+/// Where packets of a line go: to the backend's next hop, or back the way that the client's packets come.
+#[inline(always)]
+pub(crate) fn way(line: &Known, endpoint: &Endpoint, to_backend: bool) -> Result<Way, Reason> {
+    if !to_backend {
+        return Ok(Way { macs: line.macs, egress: line.way, tags: endpoint.tags, to_backend });
+    }
+    Ok(Way::to(backend::of_session(line.way)?))
+}
+
+/// A packet that no session knows: the first of one, which is opened, or none of ours.
 #[inline(always)]
 fn unknown(
-    ctx: &XdpContext,
+    ctx: &impl Context,
     interface: &Interface,
     packet: &Packet,
     key: &LineKey,
     trip: &mut Trip,
-) -> Result<Reason, Reason> {
+) -> Result<Found, Reason> {
     let slot = match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => slot,
-        Target::Dns(interval) => return Err(dns::query(interface, packet, interval, trip)),
+        Target::Dns(interval) => return Err(dns::query(ctx, interface, packet, interval, trip)),
         Target::Nat(service) => {
             trip.service = service;
             return Err(Reason::NoSession);
@@ -165,20 +179,17 @@ fn unknown(
     if packet.protocol == TCP && packet.tcp_flags() & tcp::MARKS_AND_ACK != tcp::SYN {
         return Err(Reason::NoSession);
     }
-    let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress_ifindex() as u32)?;
-    fits(packet, opened.egress, trip)?;
-    trip.answerable = false;
-    if packet.protocol == TCP {
-        mss::clamp(ctx, ctx.ingress_ifindex() as u32, opened.egress);
-    }
-    rewrite::apply(packet, &opened.translation);
-    trip.egress = opened.egress;
-    Ok(Reason::ToBackend)
+    open::session(slot, endpoint.service, key)
 }
 
 /// Ping to an endpoint is answered here, errors about a session's packets are translated, and nothing else of ICMP is.
 #[inline(always)]
-fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Trip) -> Result<Reason, Reason> {
+fn icmp(
+    ctx: &impl Context,
+    interface: &Interface,
+    packet: &Packet,
+    trip: &mut Trip,
+) -> Result<Reason, Reason> {
     let (kind, code) = packet.icmp_type();
     match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => {
@@ -227,12 +238,7 @@ fn refusal(kind: u8) -> Reason {
 
 /// Out, by the state's name, unless the connection is approved; the provider hears of traffic on a pending one.
 #[inline(always)]
-fn admit(
-    slot: u32,
-    endpoint: &plnat_common::record::Endpoint,
-    packet: &Packet,
-    trip: &Trip,
-) -> Result<(), Reason> {
+fn admit(slot: u32, endpoint: &Endpoint, packet: &Packet, trip: &Trip) -> Result<(), Reason> {
     endpoint::admit(endpoint).inspect_err(|reason| {
         if matches!(reason, Reason::Pending) {
             let protocol = packet.protocol as u32;

@@ -16,13 +16,13 @@ use aya_ebpf::helpers::bpf_xdp_adjust_head;
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::XdpContext;
 use plnat_common::checksum::fold;
-use plnat_common::net::{Ip4, MacPair, Ports, TCP};
+use plnat_common::net::{Ip4, MacPair, Ports, TCP, Tags};
 use plnat_common::reason::Reason;
 use plnat_common::record::{Line, RESET_FRAME, RESETS_BOTH, tcp_state};
 
 use crate::packet::{Packet, at};
 use crate::session::line;
-use crate::{Trip, backend, count, egress, endpoint, rewrite, tcp};
+use crate::{Trip, backend, count, egress, endpoint, rewrite, tag, tcp};
 
 #[btf_map]
 static ACKNOWLEDGED: Array<u32, 524320> = Array::new();
@@ -35,6 +35,7 @@ static RESETS: Queue<Reset, 32768> = Queue::new();
 struct Reset {
     macs: MacPair,
     egress: u32,
+    tags: Tags,
     source: Ip4,
     destination: Ip4,
     ports: Ports,
@@ -86,7 +87,7 @@ extern "C" fn plnat_note(index: u64, number: u64) -> u64 {
 #[inline(always)]
 pub(crate) fn leave(front: u32, back: u32, state: u8) -> u32 {
     if matches!(state, tcp_state::SYN_RECEIVED..=tcp_state::BACKEND_FIN) {
-        plnat_leave(front as u64, back as u64) as u32
+        plnat_reset_leave(front as u64, back as u64) as u32
     } else {
         0
     }
@@ -95,7 +96,7 @@ pub(crate) fn leave(front: u32, back: u32, state: u8) -> u32 {
 /// The answer is the number of resets that were left in the queue.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn plnat_leave(front: u64, back: u64) -> u64 {
+extern "C" fn plnat_reset_leave(front: u64, back: u64) -> u64 {
     let (Some(front_line), Some(back_line)) = (line(front as u32), line(back as u32)) else { return 0 };
     let acknowledged = |index: u64| ACKNOWLEDGED.get(index as u32).copied().unwrap_or(0);
     let (client, backend) = (acknowledged(front), acknowledged(back));
@@ -107,10 +108,12 @@ extern "C" fn plnat_leave(front: u64, back: u64) -> u64 {
     // SAFETY: as above.
     unsafe {
         let to_client = reset(back_line, client, backend, (link, service));
-        left += push(&Reset { macs: (*back_line).macs, egress: (*back_line).way, ..to_client });
+        let (macs, egress) = ((*back_line).macs, (*back_line).way);
+        left += push(&Reset { macs, egress, tags: endpoint.tags, ..to_client });
         if let Some(record) = backend::record(way) {
             let to_backend = reset(front_line, backend, client, (link, service));
-            left += push(&Reset { macs: record.macs, egress: record.egress, ..to_backend });
+            let (macs, egress, tags) = (record.macs, record.egress, record.tags);
+            left += push(&Reset { macs, egress, tags, ..to_backend });
         }
     }
     left
@@ -125,8 +128,8 @@ unsafe fn reset(line: *const Line, sequence: u32, acknowledgment: u32, (link, se
     // SAFETY: as the caller says.
     let (source, destination, ports) =
         unsafe { ((*line).new_source, (*line).new_destination, (*line).new_ports) };
-    let (macs, egress) = (MacPair([0; 3]), 0);
-    Reset { macs, egress, source, destination, ports, sequence, acknowledgment, link, service }
+    let (macs, egress, tags) = (MacPair([0; 3]), 0, Tags([0; 2]));
+    Reset { macs, egress, tags, source, destination, ports, sequence, acknowledgment, link, service }
 }
 
 /// 1 if it was left; nothing is sent to who acknowledged nothing, or who cannot be reached.
@@ -154,12 +157,15 @@ pub(crate) fn send(ctx: &XdpContext) -> u32 {
     let Some(reset) = next() else { return xdp_action::XDP_DROP };
     let room = (RESET_FRAME - LENGTH) as i32;
     // SAFETY: the context of this run; packet pointers are made below.
-    if unsafe { bpf_xdp_adjust_head(ctx.ctx, room) } != 0 || !write(ctx, &reset) {
+    if unsafe { bpf_xdp_adjust_head(ctx.ctx, room) } != 0
+        || !write(ctx, &reset)
+        || !tag::put_on(ctx, reset.tags, 0)
+    {
         return xdp_action::XDP_DROP;
     }
-    let Ok(action) = egress::way(reset.egress) else { return xdp_action::XDP_DROP };
+    let Ok(action) = egress::redirect(reset.egress) else { return xdp_action::XDP_DROP };
     let trip = Trip { link: reset.link, service: reset.service, ..Trip::default() };
-    count::packet(&trip, Reason::ResetSent, 0);
+    count::other(&trip, Reason::ResetSent);
     action
 }
 

@@ -191,6 +191,42 @@ fn the_table_of_reasons_is_the_programs() {
     assert!(rows.iter().all(|row| !row[3].is_empty()));
 }
 
+/// The file that a test's ring and module stand for.
+fn file_of(ring: &str, module: &str) -> String {
+    match ring {
+        "common" => format!("plnat-common/src/{module}.rs"),
+        ring => format!("tests/tests/{ring}/{module}.rs"),
+    }
+}
+
+#[test]
+fn the_page_about_rfcs_names_tests_that_there_are_and_says_why_where_it_names_none() {
+    let text = document("docs/rfc.md");
+    let mut named = 0;
+    let parts = text.split("\n## ").skip(1);
+    for row in parts.flat_map(rows) {
+        let [requirement, what, shown] = row[..] else { panic!("{row:?} has not three cells") };
+        let is = |word| what.starts_with(&format!("**{word}**"));
+        assert!(is("met") || is("differs") || is("not yet"), "{requirement}: {what}");
+        assert!(is("met") || what.contains("**: "), "{requirement} differs, and the page does not say why");
+        for test in shown.split(", ").filter(|it| !it.is_empty()) {
+            let path: Vec<&str> = code(test).split("::").collect();
+            let [ring, module, name] = path[..] else {
+                panic!("{requirement}: `{test}` is no ring::module::test")
+            };
+            let code = document(&file_of(ring, module));
+            // A property has its attribute like any other test.
+            let (before, _) = code
+                .split_once(&format!("fn {name}("))
+                .unwrap_or_else(|| panic!("{requirement}: there is no test {test}"));
+            assert!(before.trim_end().ends_with("#[test]"), "{requirement}: {test} is no test");
+            named += 1;
+        }
+        assert!(!shown.is_empty() || what.contains("**: "), "{requirement}: neither a test nor a reason");
+    }
+    assert!(named >= 60, "{named}");
+}
+
 #[test]
 fn operations_names_every_kind_of_event() {
     let text = document("docs/operations.md");
@@ -282,6 +318,7 @@ fn links_between_documents_lead_somewhere() {
         "docs/api.md",
         "docs/performance.md",
         "docs/security.md",
+        "docs/rfc.md",
     ] {
         let text = document(name);
         let base = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(name);

@@ -112,6 +112,7 @@ fn network(lane: &Lane) -> Message {
         mac: Some(end.mac),
         mtu: 1500,
         up: true,
+        vlan: None,
     };
     let mut interfaces = vec![interface("consumer".into(), lane.gateway_end())];
     interfaces.extend((0..BACKENDS).map(|at| interface(lane.provider(at), lane.provider_end(at))));

@@ -3,7 +3,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::net::{Ip4, MacPair, Port};
+use crate::net::{Ip4, MacPair, Port, Tags};
 use crate::record::MAX_NAT_ADDRESSES;
 
 /// Values of [`Backend::state`].
@@ -34,8 +34,8 @@ pub struct Backend {
     pub state: u8,
     /// Zero.
     pub zero: u8,
-    /// Zero.
-    pub reserved: [u32; 2],
+    /// Tags of frames to it.
+    pub tags: Tags,
     /// Block in `PORT_BLOCKS` for TCP and for UDP by place of the NAT address; 0 where there is none.
     pub blocks: [[u32; MAX_NAT_ADDRESSES]; 2],
     /// Zero.

@@ -5,6 +5,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::net::Tags;
+
 /// Values of [`Endpoint::state`]: the connection's state, word for word.
 pub mod endpoint_state {
     /// The slot is free, or its endpoint was deleted.
@@ -29,8 +31,10 @@ pub struct Endpoint {
     pub service: u32,
     /// Link id on which the endpoint lives.
     pub link: u32,
+    /// Tags of frames to its clients: the link's.
+    pub tags: Tags,
     /// Zero.
-    pub reserved: [u32; 5],
+    pub reserved: [u32; 3],
 }
 
 const _: () = assert!(size_of::<Endpoint>() == 32);

@@ -8,6 +8,7 @@ use super::gateway::Gateway;
 use super::resolve::{DEFAULT_GROUP, Names};
 use super::section::Section;
 use super::value::{Complaint, address, location, name, number, prefix, text, word};
+use crate::intent::{Vlan, VlanProtocol};
 use crate::model::{
     Kind, LinkDns, LinkSpec, Location, Name, NetworkSpec, Policies, Reference, ResourceId, SubnetSpec,
 };
@@ -85,6 +86,7 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
     let network = section.required("network", "\"contoso\"", text);
     let sources = section.list("sources", "[\"10.0.0.0/16\"]", prefix);
     let dns = read_dns(section);
+    let vlan = read_vlan(section);
     let network = network?;
     let (network, may_wait) = match names.resolve_free(Kind::VirtualNetwork, &network) {
         Ok(id) => (Some(id), false),
@@ -94,6 +96,7 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
             if full.is_some() {
                 return Some(LinkSpec {
                     interface: interface?,
+                    vlan,
                     network: full?,
                     may_wait: true,
                     sources,
@@ -106,5 +109,25 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
             (None, false)
         }
     };
-    Some(LinkSpec { interface: interface?, network: network?, may_wait, sources, dns })
+    Some(LinkSpec { interface: interface?, vlan, network: network?, may_wait, sources, dns })
+}
+
+const PROTOCOLS: [(&str, VlanProtocol); 2] =
+    [("802.1Q", VlanProtocol::Customer), ("802.1ad", VlanProtocol::Provider)];
+
+/// The tags of a link. An outer tag with another one inside is a provider's, unless the file says otherwise.
+fn read_vlan(section: &Section<'_>) -> Option<Vlan> {
+    let outer = section.optional("vlan", number(1..=4094));
+    let inner = section.optional("inner_vlan", number(1..=4094));
+    let protocol = section.optional("vlan_protocol", word(&PROTOCOLS));
+    let without = if inner.is_some() { Some("inner_vlan") } else { protocol.map(|_| "vlan_protocol") };
+    if let (None, Some(key)) = (outer, without)
+        && section.span_of("vlan") == section.span
+    {
+        let message = format!("`{key}` is there and `vlan` is missing");
+        let help = "write the number of the outer tag: vlan = 100".to_owned();
+        section.reader.wrong(section.span.clone(), message, help);
+    }
+    let usual = if inner.is_some() { VlanProtocol::Provider } else { VlanProtocol::Customer };
+    Some(Vlan { number: outer?, inner, protocol: protocol.unwrap_or(usual) })
 }

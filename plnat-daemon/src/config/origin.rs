@@ -33,7 +33,7 @@ impl Origins {
             origins.add(|occurrence| subject(id, occurrence), id.kind.table(), at);
         }
         for (at, link) in declaration.links.iter().enumerate() {
-            let subject = |occurrence| Subject::Link { interface: link.interface.clone(), occurrence };
+            let subject = |occurrence| Subject::Link { interface: link.name(), occurrence };
             origins.add(subject, "link", at);
         }
         origins

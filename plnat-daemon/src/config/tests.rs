@@ -70,3 +70,36 @@ fn a_link_may_name_a_network_of_the_api_when_it_is_written_in_full() {
         assert_eq!(link.map(|link| link.may_wait), waits, "{written}");
     }
 }
+
+#[test]
+fn the_tags_of_a_link_are_read_and_an_inner_one_without_an_outer_is_refused() {
+    let base = include_str!("tests/base.toml");
+    let read = |keys: &str| {
+        let text = format!("{base}\n[[link]]\ninterface = \"eth9\"\nnetwork = \"late/group/late\"\n{keys}\n");
+        super::parse("x", &text).map(|mut config| config.declaration.links.pop().unwrap())
+    };
+    let tags = |keys| read(keys).unwrap().vlan.map(|vlan| (vlan.tags().0, vlan.inner));
+    let tag = plnat_common::net::Tags::tag;
+    assert_eq!(tags(""), None);
+    assert_eq!(tags("vlan = 100"), Some(([tag(0x8100, 100), 0], None)));
+    assert_eq!(tags("vlan = 100\nvlan_protocol = \"802.1ad\""), Some(([tag(0x88a8, 100), 0], None)));
+    assert_eq!(tags("vlan = 100\ninner_vlan = 7"), Some(([tag(0x88a8, 100), tag(0x8100, 7)], Some(7))));
+    let double = "vlan = 100\ninner_vlan = 7\nvlan_protocol = \"802.1Q\"";
+    assert_eq!(tags(double), Some(([tag(0x8100, 100), tag(0x8100, 7)], Some(7))));
+    assert_eq!(read("vlan = 100\ninner_vlan = 7").unwrap().name(), "eth9.100.7");
+    for (keys, why) in [
+        ("inner_vlan = 7", "`inner_vlan` is there and `vlan` is missing"),
+        ("vlan_protocol = \"802.1Q\"", "`vlan_protocol` is there and `vlan` is missing"),
+        ("vlan = 4095", "4095 is not between 1 and 4094"),
+    ] {
+        let said = read(keys).unwrap_err().to_string();
+        assert!(said.contains(why), "{said}");
+    }
+    // One interface has a link for each tag, and not two for one.
+    let link =
+        |keys: &str| format!("[[link]]\ninterface = \"eth9\"\nnetwork = \"late/group/late\"\n{keys}\n");
+    let three = format!("{base}\n{}{}{}", link(""), link("vlan = 1"), link("vlan = 2"));
+    assert!(super::parse("x", &three).is_ok());
+    let said = super::parse("x", &format!("{three}{}", link("vlan = 2"))).unwrap_err().to_string();
+    assert!(said.contains("interface `eth9.2` already has a link"), "{said}");
+}

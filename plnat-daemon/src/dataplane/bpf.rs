@@ -10,7 +10,9 @@ mod error;
 mod links;
 mod mapping;
 mod maps;
+mod mode;
 mod object;
+mod offload;
 mod raw;
 mod sessions;
 mod shape;
@@ -24,8 +26,9 @@ use std::path::PathBuf;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, Xdp};
-use plnat_common::record::{Event, Meta, RESET_FRAME, SweepReport, SweepRequest, sweep_mode};
+use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunAttrs, TestRunOptions, Xdp};
+use nix::net::if_::if_nametoindex;
+use plnat_common::record::{Account, Event, Meta, RESET_FRAME, SweepReport, SweepRequest, sweep_mode};
 use tracing::level_filters::LevelFilter;
 
 use self::bpffs::BpfFs;
@@ -37,11 +40,14 @@ use self::maps::Maps;
 use self::sessions::Tables;
 use self::trace::Trace;
 use self::undisturbed::Undisturbed;
-use super::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session};
+use super::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, TagSight, Wish};
+use crate::netlink::{facts, redirects};
 use crate::plan::{Records, Write};
 
 /// Name of the data path's program.
 const DATA_PATH: &str = "plnat";
+/// Name of the same for socket buffers.
+const DATA_PATH_TCX: &str = "plnat_tcx";
 /// Name of the program that frees sessions.
 const SWEEP: &str = "plnat_sweep";
 /// Name of the program that sends a RST.
@@ -95,16 +101,20 @@ impl BpfPlane {
         let _undisturbed = Undisturbed::new();
         let object::Loaded { mut ebpf, meta, capacity, taken_over } = object::load(options, &bpffs)?;
         for name in [DATA_PATH, SWEEP, RESET] {
-            program(&mut ebpf, name)?
+            program::<Xdp>(&mut ebpf, name)?
                 .load()
                 .map_err(|error| kernel(format!("loading the program {name}"), error))?;
         }
+        program::<SchedClassifier>(&mut ebpf, DATA_PATH_TCX)?
+            .load()
+            .map_err(|error| kernel(format!("loading the program {DATA_PATH_TCX}"), error))?;
         let hz = clock::calibrate(|| sweep(&mut ebpf, clock_request()))?;
         if !taken_over {
             // Only now: an object that the kernel refuses leaves no maps behind.
             object::pin(&ebpf, &meta, &bpffs)?;
         }
-        let tables = Tables::map(&ebpf, shape::all_lines(meta.lines), capacity.port_blocks)?;
+        let tables =
+            Tables::map(&ebpf, shape::all_lines(meta.lines), capacity.port_blocks, capacity.endpoints)?;
         let maps = Maps::take(&mut ebpf)?;
         let doing = "opening the events' ring buffer";
         let events = ebpf.take_map("EVENTS").ok_or_else(|| kernel(doing, anyhow::anyhow!("no such map")))?;
@@ -114,7 +124,7 @@ impl BpfPlane {
             _ => Some(Trace::open(&mut ebpf)?),
         };
         let mut links = Links::default();
-        links.adopt(&bpffs, program(&mut ebpf, DATA_PATH)?)?;
+        links.adopt(&bpffs, &mut ebpf)?;
         Ok(Self { ebpf, bpffs, maps, tables, links, events, trace, meta, capacity, taken_over, hz })
     }
 
@@ -158,12 +168,15 @@ impl DataPlane for BpfPlane {
         self.maps.write(write)
     }
 
-    fn attach(&mut self, interface: &str) -> Result<(), PlaneError> {
-        let data_path = program(&mut self.ebpf, DATA_PATH)?;
-        match self.links.attach(&self.bpffs, data_path, interface)? {
+    fn attach(&mut self, interface: &str, wish: &Wish) -> Result<(), PlaneError> {
+        match self.links.attach(&self.bpffs, &mut self.ebpf, interface, wish)? {
             Some(index) => self.maps.restore_device(index),
             None => Ok(()),
         }
+    }
+
+    fn unreachable(&self, interfaces: &[&str]) -> Option<String> {
+        interfaces.iter().find(|interface| is_unreachable(interface)).map(|it| (*it).to_owned())
     }
 
     fn detach(&mut self, interface: &str) -> Result<(), PlaneError> {
@@ -172,6 +185,10 @@ impl DataPlane for BpfPlane {
 
     fn attachments(&self) -> Vec<Attachment> {
         self.links.list()
+    }
+
+    fn tag_sight(&self, interface: &str) -> TagSight {
+        offload::tag_sight(interface)
     }
 
     fn jiffies_per_second(&self) -> u32 {
@@ -183,7 +200,7 @@ impl DataPlane for BpfPlane {
     }
 
     fn send_resets(&mut self, count: u32) -> Result<(), PlaneError> {
-        program(&mut self.ebpf, RESET)?
+        program::<Xdp>(&mut self.ebpf, RESET)?
             .test_run(TestRunOptions {
                 data_in: Some(&[0; RESET_FRAME]),
                 repeat: count,
@@ -202,6 +219,11 @@ impl DataPlane for BpfPlane {
 
     fn port_use(&mut self, block: u32) -> Result<PortUse, PlaneError> {
         self.tables.port_use(block)
+    }
+
+    fn accounts(&mut self, slots: Range<u32>, each: &mut dyn FnMut(u32, &Account)) -> Result<(), PlaneError> {
+        self.tables.accounts(slots, each);
+        Ok(())
     }
 
     fn link_counters(&mut self, link: u32) -> Result<CounterRow, PlaneError> {
@@ -233,7 +255,18 @@ fn clock_request() -> SweepRequest {
     SweepRequest { mode: sweep_mode::SESSIONS, ..SweepRequest::default() }
 }
 
-fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, PlaneError> {
+/// Whether frames redirected to an interface are lost. A driver that runs programs takes them once it has one; a veth does not
+/// need one itself.
+fn is_unreachable(interface: &str) -> bool {
+    let Ok(index) = if_nametoindex(interface) else { return false };
+    let (Ok(facts), Ok(Some(features))) = (facts::of(index), redirects::of(index)) else { return false };
+    !features.takes_frames() && (facts.kind.is_some() || !features.runs_programs())
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, PlaneError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
     let missing =
         || kernel(format!("looking for the program {name}"), anyhow::anyhow!("the object has none"));
     ebpf.program_mut(name)
@@ -248,7 +281,7 @@ fn sweep(ebpf: &mut Ebpf, request: SweepRequest) -> Result<SweepReport, PlaneErr
     let mut packet = [0u8; size_of::<SweepRequest>() + size_of::<SweepReport>()];
     packet[..size_of::<SweepRequest>()].copy_from_slice(bytemuck::bytes_of(&request));
     let mut answer = [0u8; size_of::<SweepRequest>() + size_of::<SweepReport>()];
-    let run = program(ebpf, SWEEP)?
+    let run = program::<Xdp>(ebpf, SWEEP)?
         .test_run(TestRunOptions {
             data_in: Some(&packet),
             data_out: Some(&mut answer),

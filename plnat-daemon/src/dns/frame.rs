@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use plnat_common::checksum::{fold, sum};
-use plnat_common::net::UDP;
+use plnat_common::net::{Tags, UDP};
 
 /// Where queries come to (RFC 1035 section 4.2.1).
 pub const PORT: u16 = 53;
@@ -71,31 +71,33 @@ pub fn read(frame: &[u8], server: Ipv4Addr) -> Option<Datagram<'_>> {
 }
 
 /// The frame of an answer. None when the message is too long for any datagram.
-pub fn write(from: [u8; 6], server: Ipv4Addr, to: Client, payload: &[u8]) -> Option<Vec<u8>> {
+pub fn write(from: [u8; 6], tags: Tags, (server, to): (Ipv4Addr, Client), payload: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(IP + 8 + payload.len()).ok()?;
-    let mut frame = Vec::with_capacity(HEADERS + payload.len());
+    let mut frame = Vec::with_capacity(HEADERS + 8 + payload.len());
     frame.extend(to.mac);
     frame.extend(from);
+    frame.extend(tags.0.into_iter().filter(|&tag| tag != 0).flat_map(u32::to_ne_bytes));
     frame.extend(IPV4);
+    let ip = frame.len();
     frame.extend([0x45, 0]);
     frame.extend(length.to_be_bytes());
     // No identification, never to be fragmented (RFC 6864 section 4.1).
     frame.extend([0, 0, 0x40, 0, TTL, UDP, 0, 0]);
     frame.extend(server.octets());
     frame.extend(to.address.ip().octets());
-    let checksum = !fold(sum(&frame[ETHERNET..], 0));
-    frame[ETHERNET + 10..ETHERNET + 12].copy_from_slice(&checksum.to_ne_bytes());
+    let checksum = !fold(sum(&frame[ip..], 0));
+    frame[ip + 10..ip + 12].copy_from_slice(&checksum.to_ne_bytes());
     frame.extend(PORT.to_be_bytes());
     frame.extend(to.address.port().to_be_bytes());
     frame.extend((length - IP as u16).to_be_bytes());
     frame.extend([0, 0]);
     frame.extend(payload);
-    let udp = &frame[ETHERNET + IP..];
+    let udp = &frame[ip + IP..];
     let checksum = match !fold(sum(udp, pseudo(server, *to.address.ip(), udp.len()))) {
         0 => 0xffff,
         checksum => checksum,
     };
-    frame[HEADERS - 2..HEADERS].copy_from_slice(&checksum.to_ne_bytes());
+    frame[ip + IP + 6..ip + IP + 8].copy_from_slice(&checksum.to_ne_bytes());
     Some(frame)
 }
 

@@ -107,7 +107,9 @@ impl LinkServer {
         to: Client,
         answer: Option<Vec<u8>>,
     ) -> io::Result<()> {
-        match answer.and_then(|answer| frame::write(from.mac, link.dns.address, to, &answer)) {
+        match answer
+            .and_then(|answer| frame::write(from.mac.octets(), from.tags, (link.dns.address, to), &answer))
+        {
             Some(frame) => socket.send(&frame),
             None => Ok(()),
         }

@@ -1,9 +1,11 @@
-//! A packet socket on one interface that sees the queries which the data path marked, and nothing else.
+//! A packet socket on one interface that sees the queries which the data path marked for one link, and nothing else.
+//!
+//! The data path passes them without the link's tags, which a packet socket would not tell; answers leave with them.
 
 use std::io::{self, Read as _};
 use std::net::Ipv4Addr;
 
-use plnat_common::net::{Mac, UDP, dns_mac};
+use plnat_common::net::{UDP, dns_mac};
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -23,7 +25,7 @@ impl QuerySocket {
         // Without a protocol it sees nothing until it is bound.
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
         socket.set_nonblocking(true)?;
-        socket.attach_filter(&filter(place.mac, server))?;
+        socket.attach_filter(&filter(place, server))?;
         socket.bind(&address(place)?)?;
         // SAFETY: the socket is moved in, stays open and the same until it is dropped with its registration.
         let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
@@ -70,8 +72,8 @@ fn address(place: Place) -> io::Result<SockAddr> {
 }
 
 /// Takes frames with the data path's mark whose IPv4 datagram goes to the server's port 53, as a classic BPF program.
-fn filter(mac: [u8; 6], server: Ipv4Addr) -> Vec<SockFilter> {
-    let [a, b, c, d, e, f] = dns_mac(Mac::from_octets(mac)).octets();
+fn filter(place: Place, server: Ipv4Addr) -> Vec<SockFilter> {
+    let [a, b, c, d, e, f] = dns_mac(place.mac, place.link).octets();
     let load = |size: u32, at: u32| SockFilter::new((libc::BPF_LD | size | libc::BPF_ABS) as u16, 0, 0, at);
     // Jumps to the end, `left` conditions away, unless the word is `value`.
     let unless = |value: u32, left: u8| {

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
+use plnat_common::net::Tags;
 use proptest::prelude::*;
 
 use super::answer::{HEADER, LONGEST, Question, Reaction, answers, react};
@@ -223,7 +224,8 @@ fn questions_go_out_under_other_identifiers_and_answers_come_back_under_the_clie
 fn to_server(payload: &[u8]) -> Vec<u8> {
     // An answer's frame with the sides exchanged; UDP's sum does not mind.
     let client = Client { mac: GATEWAY, address: SocketAddrV4::new(DNS, 53) };
-    let mut frame = frame::write(CLIENT.mac, *CLIENT.address.ip(), client, payload).unwrap();
+    let mut frame =
+        frame::write(CLIENT.mac, Tags::default(), (*CLIENT.address.ip(), client), payload).unwrap();
     frame[34..36].copy_from_slice(&CLIENT.address.port().to_be_bytes());
     // No checksum is a right one.
     frame[40..42].fill(0);
@@ -244,9 +246,22 @@ fn a_frame_is_read_as_it_was_written() {
 }
 
 #[test]
+fn an_answer_has_the_tags_of_its_link_and_is_the_plain_one_otherwise() {
+    let write = |tags| frame::write(GATEWAY, tags, (DNS, CLIENT), b"answer").unwrap();
+    let plain = write(Tags::default());
+    let (outer, inner) = (Tags::tag(Tags::PROVIDER, 100), Tags::tag(Tags::CUSTOMER, 7));
+    for (tags, written) in
+        [([outer, 0], &[0x88, 0xa8, 0, 100][..]), ([outer, inner], &[0x88, 0xa8, 0, 100, 0x81, 0, 0, 7])]
+    {
+        assert_eq!(write(Tags(tags)), [&plain[..12], written, &plain[12..]].concat());
+    }
+}
+
+#[test]
 fn a_frame_with_a_flipped_bit_is_not_another_query() {
     let client = Client { mac: GATEWAY, address: SocketAddrV4::new(DNS, 53) };
-    let mut frame = frame::write(CLIENT.mac, *CLIENT.address.ip(), client, b"question").unwrap();
+    let mut frame =
+        frame::write(CLIENT.mac, Tags::default(), (*CLIENT.address.ip(), client), b"question").unwrap();
     // Port 53 at both ends, so that the checksum stays as it was written.
     let read = frame::read(&frame, DNS).unwrap();
     assert_eq!(read.payload, b"question");
@@ -255,7 +270,7 @@ fn a_frame_with_a_flipped_bit_is_not_another_query() {
         assert_eq!(frame::read(&frame, DNS), None, "bit {bit}");
         frame[bit / 8] ^= 1 << (bit % 8);
     }
-    assert!(frame::write(CLIENT.mac, DNS, CLIENT, &[0; 65_536]).is_none());
+    assert!(frame::write(CLIENT.mac, Tags::default(), (DNS, CLIENT), &[0; 65_536]).is_none());
 }
 
 proptest! {

@@ -106,13 +106,13 @@ impl<'a> Index<'a> {
     }
 
     pub(super) fn check_links(&self, links: &[LinkSpec], refusals: &mut Vec<Refusal>) {
-        let mut first: BTreeMap<&str, (usize, &ResourceId)> = BTreeMap::new();
+        let mut first: BTreeMap<String, (usize, &ResourceId)> = BTreeMap::new();
         for link in links {
-            let (occurrence, network) = first.entry(&link.interface).or_insert((0, &link.network));
-            let subject = Subject::Link { interface: link.interface.clone(), occurrence: *occurrence };
+            let (occurrence, network) = first.entry(link.name()).or_insert((0, &link.network));
+            let subject = Subject::Link { interface: link.name(), occurrence: *occurrence };
             let refuse = &mut refuser(refusals, &subject);
             if *occurrence > 0 {
-                let interface = link.interface.clone();
+                let interface = link.name();
                 refuse(field!["interface"], Why::SecondLink { interface, network: network.short() });
             }
             *occurrence += 1;

@@ -150,9 +150,9 @@ fn claim_dns(links: &[LinkSpec], book: &mut Book<'_>, refusals: &mut Vec<Refusal
         if !claimed.insert((&link.network, dns.address)) {
             continue;
         }
-        let holder = Holder::Dns(link.interface.clone());
+        let holder = Holder::Dns(link.name());
         if let Err(why) = book.claim(&link.network, dns.address, holder) {
-            let subject = Subject::Link { interface: link.interface.clone(), occurrence: 0 };
+            let subject = Subject::Link { interface: link.name(), occurrence: 0 };
             refuser(refusals, &subject)(field!["dns"], why);
         }
     }

@@ -122,9 +122,9 @@ impl Model {
             }
             ("link", None) => {
                 let link: Link = parse(json)?;
-                belongs(row, &link_row(&link.spec.interface))?;
+                belongs(row, &link_row(&link.spec.name()))?;
                 seen.once("link id", link.id)?;
-                self.links.insert(link.spec.interface.clone(), Arc::new(link));
+                self.links.insert(link.spec.name(), Arc::new(link));
                 Ok(())
             }
             ("group", None) => {
@@ -205,8 +205,8 @@ fn belongs(row: &str, wanted: &str) -> Result<(), String> {
     if row == wanted { Ok(()) } else { Err(format!("holds what belongs into row `{wanted}`")) }
 }
 
-fn link_row(interface: &str) -> String {
-    format!("link/{interface}")
+fn link_row(name: &str) -> String {
+    format!("link/{name}")
 }
 
 fn health_row(target: &ProbeTarget) -> String {

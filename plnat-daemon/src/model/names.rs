@@ -9,7 +9,7 @@ use super::network::LinkDns;
 use super::projection::changed;
 use super::resource::ResourceId;
 use super::service::Service;
-use crate::intent::ConnectionState;
+use crate::intent::{self, ConnectionState};
 
 /// Seconds for which a name may be kept: so long a decision may go unnoticed.
 pub const NAME_TTL: u32 = 10;
@@ -21,17 +21,26 @@ pub type NetworkNames = BTreeMap<String, BTreeSet<Ipv4Addr>>;
 /// A network in which names are answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamedNetwork {
-    /// Interfaces over which it is reached, with the DNS server of each.
-    pub links: Vec<(String, LinkDns)>,
+    /// Links over which it is reached that have a DNS server.
+    pub links: Vec<NamedLink>,
     /// Its names.
     pub names: NetworkNames,
+}
+
+/// A link on which names are answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedLink {
+    /// The link.
+    pub link: intent::Link,
+    /// Its DNS server.
+    pub dns: LinkDns,
 }
 
 /// What is other about names than it was.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NameChanges {
-    /// Interfaces that are linked in another way, or no more.
-    pub interfaces: BTreeSet<String>,
+    /// Names of links that are others, or no more.
+    pub links: BTreeSet<String>,
     /// Networks in which names are answered and may be others.
     pub networks: BTreeSet<ResourceId>,
 }
@@ -66,13 +75,11 @@ impl Model {
 
     /// The networks in which names are answered.
     pub fn named_networks(&self) -> Vec<NamedNetwork> {
-        let mut networks = BTreeMap::<&ResourceId, Vec<(String, LinkDns)>>::new();
+        let mut networks = BTreeMap::<&ResourceId, Vec<NamedLink>>::new();
         for link in self.links.values() {
-            if let Some(dns) = &link.spec.dns
-                && self.networks.contains_key(&link.spec.network)
-            {
+            if let (Some(dns), Some(intent)) = (&link.spec.dns, self.link_intent(link)) {
                 let links = networks.entry(&link.spec.network).or_default();
-                links.push((link.spec.interface.clone(), dns.clone()));
+                links.push(NamedLink { link: intent, dns: dns.clone() });
             }
         }
         if networks.is_empty() {
@@ -111,7 +118,7 @@ impl Model {
         }
         let named = |network: &&ResourceId| self.links_of(network).any(|link| link.spec.dns.is_some());
         NameChanges {
-            interfaces: links().map(|(interface, ..)| interface.clone()).collect(),
+            links: links().map(|(name, ..)| name.clone()).collect(),
             networks: networks.into_iter().filter(named).cloned().collect(),
         }
     }
@@ -119,10 +126,9 @@ impl Model {
     /// A network in which names are answered; none where it is not there.
     pub fn named_network(&self, network: &ResourceId) -> NamedNetwork {
         let mut names = NetworkNames::new();
-        let there = self.networks.contains_key(network);
-        let links = self.links_of(network).filter(|_| there);
-        let links = links.filter_map(|link| Some((link.spec.interface.clone(), link.spec.dns.clone()?)));
-        let links: Vec<_> = links.collect();
+        let named =
+            |link| Some(NamedLink { link: self.link_intent(link)?, dns: Option::clone(&link.spec.dns)? });
+        let links: Vec<NamedLink> = self.links_of(network).filter_map(named).collect();
         if !links.is_empty() {
             let inside = self.indexes.endpoints_in.of(network).filter_map(|id| self.endpoints.get(id));
             inside.for_each(|endpoint| self.tell_names(endpoint, &mut names));

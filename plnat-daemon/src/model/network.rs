@@ -9,6 +9,7 @@ use super::meta::Meta;
 use super::name::{Location, Name};
 use super::refusal::{Path, Why, field};
 use super::resource::ResourceId;
+use crate::intent::{Vlan, link_name};
 
 /// A virtual network. Networks of different owners may use the same addresses.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -48,8 +49,11 @@ pub enum Policies {
 /// An attachment of a network to an interface of the gateway.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LinkSpec {
-    /// Name of the interface; its identity.
+    /// Name of the interface; with the tags its identity.
     pub interface: String,
+    /// The tag of its frames; none for plain ones.
+    #[serde(default)]
+    pub vlan: Option<Vlan>,
     /// The network behind it.
     pub network: ResourceId,
     /// Whether the network may be missing, because it is made through the resource API. The link waits for it then.
@@ -171,6 +175,11 @@ impl SubnetSpec {
 impl LinkSpec {
     /// The kernel's `IFNAMSIZ` without the closing zero.
     const LONGEST_INTERFACE: usize = 15;
+
+    /// Identity: the interface, and the numbers of the tags.
+    pub fn name(&self) -> String {
+        link_name(&self.interface, self.vlan)
+    }
 
     pub(super) fn check(&self, refuse: &mut dyn FnMut(Path, Why)) {
         let name = &self.interface;

@@ -98,20 +98,21 @@ impl Model {
     }
 
     fn link_intents(&self) -> impl Iterator<Item = intent::Link> {
-        self.links.values().filter_map(|link| {
-            let network = self.networks.get(&link.spec.network)?;
-            let dns = link
-                .spec
-                .dns
-                .as_ref()
-                .map(|dns| intent::Dns { address: dns.address, queries_per_second: dns.queries_per_second });
-            Some(intent::Link {
-                id: link.id,
-                interface: link.spec.interface.clone(),
-                network: network.id,
-                sources: link.spec.sources(&network.spec),
-                dns,
-            })
+        self.links.values().filter_map(|link| self.link_intent(link))
+    }
+
+    /// None while the link's network is missing.
+    pub(super) fn link_intent(&self, link: &Link) -> Option<intent::Link> {
+        let network = self.networks.get(&link.spec.network)?;
+        let dns = link.spec.dns.as_ref();
+        Some(intent::Link {
+            id: link.id,
+            interface: link.spec.interface.clone(),
+            vlan: link.spec.vlan,
+            network: network.id,
+            sources: link.spec.sources(&network.spec),
+            dns: dns
+                .map(|dns| intent::Dns { address: dns.address, queries_per_second: dns.queries_per_second }),
         })
     }
 
@@ -124,6 +125,7 @@ impl Model {
             network,
             nat: service.nat.each_ref().map(|nat| nat.as_ref().map(|nat| nat.address)),
             rules: rules.map(|rule| self.rule_intent(load_balancer, rule)).collect(),
+            quotas: service.spec.quotas,
         })
     }
 

@@ -50,9 +50,9 @@ pub enum Subject {
     },
     /// A link.
     Link {
-        /// Its interface.
+        /// Its interface, and the numbers of its tags.
         interface: String,
-        /// Which one of those with this interface in a declaration, from 0.
+        /// Which one of those with this name in a declaration, from 0.
         occurrence: usize,
     },
 }

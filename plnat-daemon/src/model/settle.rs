@@ -108,12 +108,13 @@ impl Settling<'_> {
     }
 
     fn put_link(&mut self, spec: &LinkSpec) {
-        let old = self.old.links.get(&spec.interface);
+        let name = spec.name();
+        let old = self.old.links.get(&name);
         // With another network behind it, it is another link: nothing that was keyed by the old id may fit.
         let number = |model: &Model| model.networks.get(&spec.network).map(|network| network.id);
         let stays = number(self.old) == number(&self.out.next);
-        let same = old.filter(|old| stays && old.spec.network == spec.network);
-        let label = format!("link `{}`", spec.interface);
+        let same = old.filter(|old| stays && old.spec.network == spec.network && old.spec.vlan == spec.vlan);
+        let label = format!("link `{name}`");
         self.out.difference.note(label, old.map(|old| &old.spec), spec, old.is_some() && same.is_none());
         let id =
             same.map_or_else(|| self.link_ids.fresh(self.old.links.values().map(|it| it.id)), |old| old.id);

@@ -72,7 +72,7 @@ pub(super) struct Indexes {
     pub(super) balancers_in: Many<ResourceId, ResourceId>,
     /// Services by load balancer.
     pub(super) services_of: Many<ResourceId, ResourceId>,
-    /// Interfaces of links by network.
+    /// Names of links by network.
     pub(super) links_of: Many<ResourceId, String>,
     /// Service by alias.
     pub(super) aliases: OrdMap<String, ResourceId>,
@@ -88,13 +88,13 @@ impl Model {
     }
 
     pub(super) fn put_link(&mut self, link: Arc<Link>) {
-        let interface = link.spec.interface.clone();
-        self.indexes.links_of.add(link.spec.network.clone(), interface.clone());
+        let name = link.spec.name();
+        self.indexes.links_of.add(link.spec.network.clone(), name.clone());
         let network = self.networks.get(&link.spec.network).map(|network| network.id);
         if let (Some(network), Some(dns)) = (network, &link.spec.dns) {
-            self.indexes.holders.add((network, dns.address), Holder::Dns(interface.clone()));
+            self.indexes.holders.add((network, dns.address), Holder::Dns(name.clone()));
         }
-        self.links.insert(interface, link);
+        self.links.insert(name, link);
     }
 
     /// `verdicts` are those that its backends keep.

@@ -113,7 +113,14 @@ fn network(owner: &str, prefix: &str, subnets: Vec<SubnetSpec>) -> NetworkSpec {
 
 fn link(owner: &str) -> LinkSpec {
     let network = id(Kind::VirtualNetwork, owner, owner);
-    LinkSpec { interface: format!("{owner}0"), network, may_wait: false, sources: vec![], dns: None }
+    LinkSpec {
+        interface: format!("{owner}0"),
+        vlan: None,
+        network,
+        may_wait: false,
+        sources: vec![],
+        dns: None,
+    }
 }
 
 fn dns(address: &str) -> Option<LinkDns> {
@@ -199,6 +206,7 @@ fn declaration() -> Declaration {
         auto_approval: only(&["contoso"]),
         fqdns: vec!["web.example.com".to_owned()],
         consumers: Consumers::default(),
+        quotas: Default::default(),
     };
     Declaration {
         networks: vec![

@@ -185,12 +185,13 @@ impl Model {
     /// Interfaces on which an endpoint's address is answered.
     pub fn interfaces_of(&self, endpoint: &ResourceId) -> Vec<&str> {
         let endpoint = self.endpoints.get(endpoint).into_iter();
-        endpoint.flat_map(|endpoint| self.interfaces_in(&endpoint.spec.network)).collect()
+        let links = endpoint.flat_map(|endpoint| self.links_of(&endpoint.spec.network));
+        links.map(|link| link.spec.interface.as_str()).collect()
     }
 
-    /// Interfaces over which a network is reached.
-    pub fn interfaces_in(&self, network: &ResourceId) -> impl Iterator<Item = &str> {
-        self.links_of(network).map(|link| link.spec.interface.as_str())
+    /// Names of a network's links.
+    pub fn link_names_of(&self, network: &ResourceId) -> impl Iterator<Item = &str> {
+        self.indexes.links_of.of(network).map(String::as_str)
     }
 
     /// GUID and id of all services.
@@ -296,7 +297,7 @@ impl Model {
             location: spec.location.to_string(),
             network: spec.network.short(),
             subnet: spec.subnet.to_string(),
-            interfaces: self.links_of(&spec.network).map(|link| link.spec.interface.clone()).collect(),
+            interfaces: self.links_of(&spec.network).map(|link| link.spec.name()).collect(),
             address: endpoint.address,
             custom_dns_configs: address.into_iter().flat_map(dns).collect(),
             connection: self.view_connection(endpoint),

@@ -17,6 +17,8 @@ pub struct Facts {
     pub xdp_native: bool,
     /// Kind of a virtual interface, such as `veth`; none for hardware.
     pub kind: Option<String>,
+    /// Index of the other end or the interface under it, if that is in the same network namespace.
+    pub peer: Option<u32>,
 }
 
 /// Asks about the interface with this index. Blocks for the moment that the kernel needs.
@@ -46,6 +48,7 @@ pub fn of(index: u32) -> io::Result<Facts> {
 
 fn read(link: &LinkMessage) -> Facts {
     let mut facts = Facts::default();
+    let mut elsewhere = false;
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::Xdp(xdp) => {
@@ -64,8 +67,11 @@ fn read(link: &LinkMessage) -> Facts {
                     _ => None,
                 });
             }
+            LinkAttribute::Link(index) => facts.peer = Some(*index),
+            LinkAttribute::LinkNetNsId(_) => elsewhere = true,
             _ => {}
         }
     }
+    facts.peer = facts.peer.filter(|_| !elsewhere);
     facts
 }

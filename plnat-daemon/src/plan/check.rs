@@ -29,7 +29,7 @@ pub(super) fn keys(intent: &Intent) -> Result<(), PlanError> {
 pub(super) fn links(links: &[Link], capacity: &Capacity) -> Result<(), PlanError> {
     let (mut ids, mut interfaces) = (BTreeSet::new(), BTreeSet::new());
     for link in links {
-        let name = &link.interface;
+        let name = &link.name();
         within("link id", name, link.id, 1, Scope::PROVIDER - 2, "1 or more")?;
         if link.id >= capacity.links {
             return Err(PlanError::Full {
@@ -46,7 +46,7 @@ pub(super) fn links(links: &[Link], capacity: &Capacity) -> Result<(), PlanError
             within("queries a second", name, dns.queries_per_second, 1, 1_000_000_000, range)?;
         }
         once(&mut ids, link.id, "link", link.id)?;
-        once(&mut interfaces, name, "interface", name)?;
+        once(&mut interfaces, (link.interface.clone(), link.tags()), "interface", name)?;
     }
     Ok(())
 }

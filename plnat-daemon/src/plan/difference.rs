@@ -30,6 +30,7 @@ pub fn difference(installed: &Records, wanted: &Records, fresh: &BTreeSet<u32>) 
 pub fn apply(installed: &mut Records, write: &Write) {
     match *write {
         Write::Interface(index, record) => put(&mut installed.interfaces, index, record),
+        Write::Tag(key, place) => put(&mut installed.tags, key, place),
         Write::Address(key, record) => put(&mut installed.addresses, key, record),
         Write::Source(prefix, true) => drop(installed.sources.insert(prefix)),
         Write::Source(ref prefix, false) => drop(installed.sources.remove(prefix)),
@@ -143,6 +144,8 @@ impl Step<'_> {
         }
         let left = installed.addresses.keys().filter(|key| !wanted.addresses.contains_key(key));
         writes.extend(left.map(|&key| Write::Address(key, None)));
+        let left = installed.tags.iter().filter(|(key, place)| wanted.tags.get(key) != Some(place));
+        writes.extend(left.map(|(&key, _)| Write::Tag(key, None)));
         let left = installed.rule_index.keys().filter(|key| !wanted.rule_index.contains_key(key));
         writes.extend(left.map(|&key| Write::RuleIndex(key, None)));
         for (&slot, old) in &installed.backends {
@@ -201,6 +204,7 @@ impl Step<'_> {
         writes.extend(changed(&installed.addresses, &wanted.addresses).map(|(k, v)| Write::Address(k, v)));
         writes
             .extend(changed(&installed.interfaces, &wanted.interfaces).map(|(k, v)| Write::Interface(k, v)));
+        writes.extend(changed(&installed.tags, &wanted.tags).map(|(k, v)| Write::Tag(k, v)));
     }
 
     /// Tables that nobody reads yet. Where a rule does read entries that have to become others, which no planner with

@@ -4,12 +4,12 @@
 mod dirty;
 mod parts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use plnat_common::net::{Port, Scope};
-use plnat_common::record::{Address, AddressKey, Backend, Interface, SourceKey};
+use plnat_common::record::{Address, AddressKey, Backend, Interface, SourceKey, TagKey};
 use plnat_common::record::{address_kind, backend_state, interface_flag};
 
 use crate::dataplane::Capacity;
@@ -18,9 +18,9 @@ use crate::intent::{Delta, Endpoint, Link, Service};
 use super::assigned::{Assigned, Left, Released};
 use super::check;
 use super::error::PlanError;
-use super::ground::Ground;
+use super::ground::{Ground, of_host};
 use super::keys::BackendKey;
-use super::state::{EndpointPart, OfLinks, ServicePart, State, Ways, less};
+use super::state::{EndpointPart, OfLinks, ServicePart, State, Way, Ways, less};
 use super::tables::Tables;
 use dirty::Dirty;
 use parts::Sketch;
@@ -80,10 +80,14 @@ pub(super) fn draft(
         dirty.services_that_wait();
     }
     dirty.endpoints_of_services_that_come_or_go();
+    if let Some(links) = &delta.links {
+        dirty.endpoints_of_links_with_other_tags(links);
+    }
     claims(state, links, &dirty)?;
 
     let mut left = Left::default();
-    let mut sketch = Sketch { assigned, tables, ground: &ground, ways: &ways, seed, fresh: vec![] };
+    let tags = links.iter().map(|link| (link.id, link.tags())).collect();
+    let mut sketch = Sketch { assigned, tables, ground: &ground, ways: &ways, tags, seed, fresh: vec![] };
     let mut services = vec![];
     for (key, intent) in dirty.services() {
         if let Some(old) = state.services.get(key) {
@@ -121,7 +125,7 @@ pub(super) fn draft(
 
 impl Draft {
     /// Makes the records what the plan says.
-    pub(super) fn enter(self, state: &mut State, assigned: &Assigned) {
+    pub(super) fn enter(self, state: &mut State, assigned: &Assigned, capacity: &Capacity) {
         for (key, _) in &self.services {
             state.drop_service(key);
         }
@@ -138,16 +142,21 @@ impl Draft {
             state.links = links;
         }
         (state.ways, state.ground, state.seed) = (self.ways, self.ground, self.seed);
+        state.share_out(capacity.sessions);
     }
 }
 
 fn ways(links: &[Link], ground: &Ground) -> Ways {
-    links
-        .iter()
-        .filter_map(|link| Some((link.network, ground.interfaces.get(&link.interface)?)))
-        .filter(|(_, interface)| interface.up)
-        .map(|(network, interface)| ((network, interface.index), interface.mac))
-        .collect()
+    let mut ways = Ways::new();
+    for link in links {
+        let device = ground.interfaces.get(&link.interface).filter(|device| device.up);
+        let host = of_host(&ground.interfaces, link).filter(|(_, host)| host.up);
+        if let (Some(device), Some((_, host))) = (device, host) {
+            let way = Way { egress: device.index, source: host.mac, tags: link.tags() };
+            ways.insert((link.network, host.index), way);
+        }
+    }
+    ways
 }
 
 /// Refuses what would lie under one key of a map.
@@ -163,10 +172,10 @@ fn claims(state: &State, links: &[Link], dirty: &Dirty<'_>) -> Result<(), PlanEr
             }
         }
     }
-    let mut answered: BTreeMap<(u32, Ipv4Addr), &str> = BTreeMap::new();
+    let mut answered: BTreeSet<(u32, Ipv4Addr)> = BTreeSet::new();
     for link in links {
         let Some(address) = link.dns.map(|dns| dns.address) else { continue };
-        answered.insert((link.id, address), &link.interface);
+        answered.insert((link.id, address));
         let key = (link.network, address);
         let stands = state.nat.get(&key).is_some_and(|holder| !dirty.has_service(holder));
         if stands || nat.contains_key(&key) {
@@ -188,7 +197,7 @@ fn claims(state: &State, links: &[Link], dirty: &Dirty<'_>) -> Result<(), PlanEr
                 return Err(PlanError::Unknown { what: "link", name, by });
             };
             let stays = state.at.get(&(*link, address)).is_some_and(|holder| !dirty.has_endpoint(holder));
-            let dns = answered.contains_key(&(*link, address));
+            let dns = answered.contains(&(*link, address));
             if dns || stays || at.insert((*link, address), endpoint).is_some() {
                 let name = format!("{address} on link {link}");
                 return Err(PlanError::Twice { what: "endpoint address", name });
@@ -265,11 +274,32 @@ fn of_links(
         if providers.contains_key(&link.network) {
             flags |= interface_flag::PROVIDER;
         }
-        let (mac, mtu) = (interface.mac, interface.mtu);
-        let record = Interface { link: link.id, network: link.network, flags, mac, mtu };
-        if records.interfaces.insert(interface.index, record).is_some() {
-            let name = format!("{} of {}", interface.index, link.interface);
+        let (index, tags) = (interface.index, link.tags());
+        let interfaces = &mut records.interfaces;
+        let (place, mac) = if tags.count() == 0 {
+            (index, interface.mac)
+        } else {
+            let plain = Interface { mac: interface.mac, mtu: interface.mtu, ..Interface::default() };
+            interfaces.entry(index).or_insert(plain).flags |= interface_flag::TAGGED;
+            // Beyond the last interface, where no index leads.
+            let place = capacity.interfaces.saturating_add(link.id);
+            records.tags.insert(TagKey { interface: index, tags }, place);
+            let host = of_host(&ground.interfaces, link);
+            (place, host.map_or(interface.mac, |(_, host)| host.mac))
+        };
+        // A device carries one tag beside its MTU; a second one takes of it.
+        let mtu = if tags.count() > 1 { interface.mtu.saturating_sub(4) } else { interface.mtu };
+        let record = Interface { link: link.id, network: link.network, flags, mac, mtu, tags };
+        let before = interfaces.insert(place, record);
+        if before.is_some_and(|before| before.link != 0) {
+            let name = format!("{index} of {}", link.name());
             return Err(PlanError::Twice { what: "interface index", name });
+        }
+        // Tagged links of the same interface came before.
+        if let Some(before) = before
+            && let Some(record) = interfaces.get_mut(&place)
+        {
+            record.flags |= before.flags;
         }
     }
     Ok(records)

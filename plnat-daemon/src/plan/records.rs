@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plnat_common::record::{
-    Address, AddressKey, Backend, Endpoint, Interface, Rule, RuleKey, Service, SourceKey,
+    Address, AddressKey, Backend, Endpoint, Interface, Rule, RuleKey, Service, SourceKey, TagKey,
 };
 
 /// A Maglev table: backend slots.
@@ -13,8 +13,10 @@ pub type Table = Arc<[u32]>;
 /// Contents of the maps: what is wanted, or what is installed. A missing slot means an all-zero record.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Records {
-    /// `INTERFACES` and `DEVICES` by interface index.
+    /// `INTERFACES` and `DEVICES` by interface index; behind the last index, by link id, tagged links.
     pub interfaces: BTreeMap<u32, Interface>,
+    /// `TAGS`: places in `INTERFACES`.
+    pub tags: BTreeMap<TagKey, u32>,
     /// `ADDRESSES`.
     pub addresses: BTreeMap<AddressKey, Address>,
     /// `SOURCES`: prefixes with their length, of the address alone.
@@ -38,6 +40,8 @@ pub struct Records {
 pub enum Write {
     /// `INTERFACES` and `DEVICES`.
     Interface(u32, Option<Interface>),
+    /// `TAGS`.
+    Tag(TagKey, Option<u32>),
     /// `ADDRESSES`.
     Address(AddressKey, Option<Address>),
     /// `SOURCES`: whether the prefix is there.

@@ -5,18 +5,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use plnat_common::net::{Mac, Scope};
-use plnat_common::record::{self, Address, AddressKey, Backend, Interface, RuleKey, SourceKey, address_kind};
+use plnat_common::net::{Mac, Scope, Tags};
+use plnat_common::record::address_kind;
+use plnat_common::record::{self, Address, AddressKey, Backend, Interface, RuleKey, SourceKey, TagKey};
 
 use crate::intent::{Delta, Endpoint, Intent, Link, Service};
 
 use super::ground::Ground;
 use super::records::{Records, Table};
+use super::shares::Shares;
 use super::touched::Touched;
 
-/// Ethernet address of each interface that is up, under the network that it belongs to: only over one of these may a
-/// backend of the network be reached.
-pub(super) type Ways = BTreeMap<(u32, u32), Mac>;
+/// The ways into each network, by the interface of the host that leads there: only over one of these may a backend of the
+/// network be reached.
+pub(super) type Ways = BTreeMap<(u32, u32), Way>;
+
+/// How packets leave towards backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Way {
+    pub(super) egress: u32,
+    pub(super) source: Mac,
+    pub(super) tags: Tags,
+}
 
 /// A service, and what it stands for in the maps.
 #[derive(Debug)]
@@ -50,6 +60,7 @@ pub(super) struct EndpointPart {
 #[derive(Debug, Default)]
 pub(super) struct OfLinks {
     pub(super) interfaces: BTreeMap<u32, Interface>,
+    pub(super) tags: BTreeMap<TagKey, u32>,
     pub(super) sources: BTreeSet<(SourceKey, u8)>,
     /// Addresses of DNS servers.
     pub(super) dns: BTreeMap<AddressKey, Address>,
@@ -78,6 +89,7 @@ pub(super) struct State {
     pub(super) providers: BTreeMap<u32, usize>,
     /// Services that wait for a sweep.
     pub(super) waiting: BTreeSet<String>,
+    pub(super) shares: Shares,
     pub(super) records: Records,
     pub(super) touched: Touched,
     /// Addresses of DNS servers.
@@ -137,7 +149,7 @@ impl State {
         let Self { records, touched, .. } = self;
         let (key, network) = (part.intent.key.clone(), part.intent.network);
         touched.services.insert(part.slot);
-        records.services.insert(part.slot, part.record);
+        self.shares.service_changed(&key);
         for rule in &part.rules {
             touched.rules.insert(rule.slot);
             records.rules.insert(rule.slot, rule.record);
@@ -204,6 +216,7 @@ impl State {
 
     pub(super) fn put_endpoint(&mut self, part: EndpointPart) {
         let intent = part.intent.clone();
+        self.shares.put(&part);
         for &(slot, record) in &part.slots {
             self.touched.endpoints.insert(slot);
             self.records.endpoints.insert(slot, record);
@@ -217,7 +230,9 @@ impl State {
     }
 
     pub(super) fn drop_endpoint(&mut self, key: &str) {
-        let Some(EndpointPart { intent, slots }) = self.endpoints.remove(key) else { return };
+        let Some(part) = self.endpoints.remove(key) else { return };
+        self.shares.drop(&part);
+        let EndpointPart { intent, slots } = part;
         for (slot, record) in slots {
             self.touched.endpoints.insert(slot);
             self.records.endpoints.remove(&slot);
@@ -242,6 +257,8 @@ impl State {
     pub(super) fn put_of_links(&mut self, new: OfLinks) {
         let before = std::mem::replace(&mut self.records.interfaces, new.interfaces);
         self.touched.interfaces.extend(differing(&before, &self.records.interfaces));
+        let before = std::mem::replace(&mut self.records.tags, new.tags);
+        self.touched.tags.extend(differing(&before, &self.records.tags));
         let before = std::mem::replace(&mut self.records.sources, new.sources);
         self.touched.sources.extend(before.symmetric_difference(&self.records.sources));
         let before = std::mem::replace(&mut self.dns, new.dns);
@@ -264,6 +281,12 @@ impl State {
     pub(super) fn services_at(&self, network: u32, backend: Ipv4Addr) -> impl Iterator<Item = &String> {
         let reaching = self.reaching.range((network, backend, String::new())..);
         reaching.take_while(move |(of, at, _)| (*of, *at) == (network, backend)).map(|(.., key)| key)
+    }
+
+    /// Endpoints that live on a link.
+    pub(super) fn endpoints_on(&self, link: u32) -> impl Iterator<Item = &String> {
+        let at = self.at.range((link, Ipv4Addr::UNSPECIFIED)..);
+        at.take_while(move |((on, _), _)| *on == link).map(|(_, key)| key)
     }
 
     /// Endpoints of a service.

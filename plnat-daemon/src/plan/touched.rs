@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plnat_common::record::{AddressKey, RuleKey, SourceKey};
+use plnat_common::record::{AddressKey, RuleKey, SourceKey, TagKey};
 
 use super::records::Records;
 
@@ -11,6 +11,7 @@ use super::records::Records;
 #[derive(Debug, Default)]
 pub(super) struct Touched {
     pub(super) interfaces: BTreeSet<u32>,
+    pub(super) tags: BTreeSet<TagKey>,
     pub(super) sources: BTreeSet<(SourceKey, u8)>,
     pub(super) addresses: BTreeSet<AddressKey>,
     pub(super) endpoints: BTreeSet<u32>,
@@ -26,6 +27,7 @@ impl Touched {
     pub(super) fn part(&self, all: &Records) -> Records {
         Records {
             interfaces: part(&self.interfaces, &all.interfaces),
+            tags: part(&self.tags, &all.tags),
             sources: self.sources.intersection(&all.sources).copied().collect(),
             addresses: part(&self.addresses, &all.addresses),
             endpoints: part(&self.endpoints, &all.endpoints),

@@ -12,12 +12,13 @@ use uuid::Uuid;
 
 use super::ground::Grounds;
 use super::message::Message;
+use super::quotas::Quotas;
 use super::rows::{MODEL, SLOTS, changes, corrections, rows_of};
 use super::sweep::Sweeps;
 use super::usage::Usage;
 use crate::auth::{AccessError, KeyKeeper};
 use crate::config::{self, Config, Diagnostics};
-use crate::dataplane::{DataPlane, PlaneError};
+use crate::dataplane::{DataPlane, PlaneError, TagSight};
 use crate::dns;
 use crate::events::{EventBus, EventError, NewEvent, kind};
 use crate::intent::Delta;
@@ -136,6 +137,7 @@ pub struct Gateway<P> {
     /// The model as the prober and netlink were last told of it, and the ground that netlink was.
     published: (Model, Arc<plan::Ground>),
     pub(super) usage: Usage,
+    pub(super) quotas: Quotas,
     /// Index of the interface that the program is attached to, by name.
     attached: BTreeMap<String, u32>,
     sweep_due: bool,
@@ -174,6 +176,7 @@ impl<P: DataPlane> Gateway<P> {
         Ok(Self {
             sweeps: Sweeps::new(&plane),
             usage: Usage::new(Instant::now()),
+            quotas: Quotas::new(Instant::now()),
             plane,
             adopted,
             bus,
@@ -433,10 +436,11 @@ impl<P: DataPlane> Gateway<P> {
             tracing::warn!("sweeping: {error}");
         }
         self.look_at_ports(now);
+        self.look_at_quotas(now);
         let retry = self.retry.map(|(at, _)| at);
         retry
             .into_iter()
-            .chain([self.sweeps.due(), self.usage.due(), now + Duration::from_secs(1)])
+            .chain([self.sweeps.due(), self.usage.due(), self.quotas.due(), now + Duration::from_secs(1)])
             .min()
             .unwrap_or(now)
     }
@@ -553,16 +557,45 @@ impl<P: DataPlane> Gateway<P> {
         let Some(index) = self.grounds.interface(interface).map(|it| it.index) else {
             return Err("there is no such Ethernet interface: make it, or correct [[link]]".to_owned());
         };
-        if self.attached.get(interface) == Some(&index) {
+        let attached = self.attached.get(interface) == Some(&index);
+        if let Err(problem) = self.sees_tags(interface) {
+            // A link with tags may have come to others that are there already.
+            if attached && let Err(error) = self.plane.detach(interface) {
+                tracing::error!(interface, "{error}");
+            }
+            return Err(problem);
+        }
+        if attached {
             return Ok(());
         }
         if self.stuck.is_some() {
             return Err("waits until the data plane is as the configuration wants it".to_owned());
         }
-        self.plane.attach(interface).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+        self.plane
+            .attach(interface, &crate::dataplane::Wish::default())
+            .map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
         tracing::info!(interface, "attached");
         self.attached.insert(interface.to_owned(), index);
         Ok(())
+    }
+
+    /// Whether the program would see the tags that tell an interface's links apart. Where it does not, frames of one link
+    /// could be taken for another's.
+    fn sees_tags(&self, interface: &str) -> Result<(), String> {
+        let links = || self.planner.links().iter().filter(|link| link.interface == interface);
+        if links().all(|link| link.vlan.is_none()) {
+            return Ok(());
+        }
+        match self.plane.tag_sight(interface) {
+            TagSight::Clear => Ok(()),
+            TagSight::Hidden { remedy } => {
+                Err(format!("VLAN tags would be hidden from the program: run `{remedy}`"))
+            }
+            TagSight::Unknown if links().any(|link| link.vlan.is_none()) => Err(format!(
+                "{interface} is one end of a veth pair whose other end cannot be seen from here: if that hides VLAN tags, tagged frames are taken for untagged ones, so leave out the link without a vlan"
+            )),
+            TagSight::Unknown => Ok(()),
+        }
     }
 
     /// Tells the prober and netlink what is wanted of them, where it changed.
@@ -576,7 +609,7 @@ impl<P: DataPlane> Gateway<P> {
             let services = self.planner.service_intents();
             self.networks.send_replace(self.grounds.wanted(services, &links));
         }
-        if relinked || self.model.probes_differ(before) {
+        if relinked || ground_moved || self.model.probes_differ(before) {
             self.publish_probes();
         }
         self.published = (self.model.clone(), self.grounds.ground().clone());
@@ -584,11 +617,17 @@ impl<P: DataPlane> Gateway<P> {
 
     fn publish_probes(&mut self) {
         let links = self.model.intent_links();
-        let bind: HashMap<u32, &str> =
-            links.iter().rev().map(|link| (link.network, link.interface.as_str())).collect();
+        // Where there is none yet, the name that it should have: a probe that went another way would ask in another network.
+        let host = |link: &crate::intent::Link| match self.grounds.host_interface(link) {
+            Some(interface) => interface.to_owned(),
+            None => link.name(),
+        };
+        let bind: HashMap<u32, String> = links.iter().rev().map(|link| (link.network, host(link))).collect();
         let targets = self.model.probes();
-        let wanted: Vec<probe::ProbeTarget> =
-            targets.iter().map(|target| probe_target(target, bind.get(&target.network).copied())).collect();
+        let wanted: Vec<probe::ProbeTarget> = targets
+            .iter()
+            .map(|target| probe_target(target, bind.get(&target.network).map(String::as_str)))
+            .collect();
         self.probe_targets = wanted.iter().map(|it| it.id.clone()).zip(targets).collect();
         self.probes.send_if_modified(|current| {
             let differs = **current != wanted;

@@ -8,11 +8,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plnat_common::net::Mac;
+use plnat_common::net::{Mac, Tags};
 
 use crate::intent::{Link, Service};
 use crate::netlink;
-use crate::plan::{BackendKey, Ground, GroundInterface, NextHop, Records};
+use crate::plan::{BackendKey, Ground, GroundInterface, NextHop, Records, above, of_host};
 
 /// How long a next hop is used on that netlink no longer knows.
 const GRACE: Duration = Duration::from_secs(10);
@@ -23,6 +23,8 @@ pub struct Grounds {
     ground: Arc<Ground>,
     /// Next hops that netlink no longer knows, and since when.
     lost: BTreeMap<(u32, Ipv4Addr), Instant>,
+    /// Next hops behind tags, until it is known which of the host's interfaces leads there.
+    tagged: Vec<((u32, Ipv4Addr), NextHop, Tags)>,
 }
 
 impl Grounds {
@@ -38,6 +40,10 @@ impl Grounds {
             if let Some(key) = backend(slot) {
                 let hop = NextHop { egress: record.egress, mac: record.macs.destination() };
                 let way = (key.network, key.address);
+                if record.tags.count() > 0 {
+                    self.tagged.push((way, hop, record.tags));
+                    continue;
+                }
                 ground.next_hops.entry(way).or_insert_with(|| {
                     self.lost.insert(way, now);
                     hop
@@ -56,6 +62,14 @@ impl Grounds {
         let before = self.ground.clone();
         let interfaces = interfaces.into_iter().filter_map(interface).collect();
         let mut ground = Ground { interfaces, next_hops: before.next_hops.clone() };
+        for (way, hop, tags) in self.tagged.drain(..) {
+            let device = ground.interfaces.iter().find(|(_, it)| it.index == hop.egress);
+            let host = device.and_then(|(name, it)| above(&ground.interfaces, (name, it), tags));
+            if let Some((_, host)) = host {
+                ground.next_hops.entry(way).or_insert(NextHop { egress: host.index, ..hop });
+                self.lost.entry(way).or_insert(now);
+            }
+        }
         for way in before.next_hops.keys() {
             self.lost.entry(*way).or_insert(now);
         }
@@ -99,6 +113,11 @@ impl Grounds {
         self.ground.interfaces.get(name)
     }
 
+    /// The interface through which the host itself speaks on a link.
+    pub fn host_interface(&self, link: &Link) -> Option<&str> {
+        of_host(&self.ground.interfaces, link).map(|(name, _)| name)
+    }
+
     /// What netlink has to resolve: the backends of each network, and the interfaces that lead there.
     pub fn wanted<'a>(
         &self,
@@ -116,8 +135,8 @@ impl Grounds {
             network.backends.extend(members.map(|member| member.address));
         }
         for link in links {
-            if let (Some(network), Some(interface)) =
-                (networks.get_mut(&link.network), self.interface(&link.interface))
+            if let (Some(network), Some((_, interface))) =
+                (networks.get_mut(&link.network), of_host(&self.ground.interfaces, link))
             {
                 network.interfaces.push(interface.index);
             }
@@ -132,7 +151,8 @@ impl Grounds {
 
 fn interface(seen: netlink::Interface) -> Option<(String, GroundInterface)> {
     let mac = Mac::from_octets(seen.mac?);
-    Some((seen.name, GroundInterface { index: seen.index, mac, mtu: seen.mtu, up: seen.up }))
+    let vlan = seen.vlan.map(|(under, protocol, number)| (under, Tags::tag(protocol, number)));
+    Some((seen.name, GroundInterface { index: seen.index, mac, mtu: seen.mtu, up: seen.up, vlan }))
 }
 
 #[cfg(test)]

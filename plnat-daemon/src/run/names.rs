@@ -8,7 +8,7 @@ use super::gateway::Gateway;
 use crate::control::types;
 use crate::dataplane::DataPlane;
 use crate::dns::{Link, Place};
-use crate::model::{Model, NameChanges, NamedNetwork, NetworkNames};
+use crate::model::{Model, NameChanges, NamedLink, NamedNetwork, NetworkNames};
 
 impl<P: DataPlane> Gateway<P> {
     /// Tells the DNS server what is wanted of it, where it is other than in `before`; `everywhere` when interfaces are
@@ -16,33 +16,35 @@ impl<P: DataPlane> Gateway<P> {
     pub(super) fn publish_names(&self, before: &Model, everywhere: bool) {
         let mut wanted = BTreeMap::new();
         let named = if everywhere {
-            wanted.extend(self.dns.wanted.borrow().links.keys().map(|interface| (interface.clone(), None)));
+            wanted.extend(self.dns.wanted.borrow().links.keys().map(|link| (link.clone(), None)));
             self.model.named_networks()
         } else {
-            let NameChanges { interfaces, networks } = self.model.name_changes(before);
-            wanted.extend(interfaces.into_iter().map(|interface| (interface, None)));
-            let lost = networks.iter().flat_map(|network| self.model.interfaces_in(network));
-            wanted.extend(lost.map(|interface| (interface.to_owned(), None)));
+            let NameChanges { links, networks } = self.model.name_changes(before);
+            wanted.extend(links.into_iter().map(|link| (link, None)));
+            let lost = networks.iter().flat_map(|network| self.model.link_names_of(network));
+            wanted.extend(lost.map(|link| (link.to_owned(), None)));
             networks.iter().map(|network| self.model.named_network(network)).collect()
         };
         for NamedNetwork { links, names } in named {
             let names = Arc::new(names);
-            for (interface, dns) in links {
-                let Some(ground) = self.grounds.interface(&interface) else { continue };
-                let place = Place { index: ground.index, mac: ground.mac.octets() };
-                wanted.insert(interface, Some(Link { place, dns, names: names.clone() }));
+            for NamedLink { link, dns } in links {
+                let Some(device) = self.grounds.interface(&link.interface) else { continue };
+                let host = self.grounds.host_interface(&link).and_then(|name| self.grounds.interface(name));
+                let mac = host.unwrap_or(device).mac;
+                let place = Place { index: device.index, mac, tags: link.tags(), link: link.id };
+                wanted.insert(link.name(), Some(Link { place, dns, names: names.clone() }));
             }
         }
         self.dns.wanted.send_if_modified(|current| {
-            wanted.retain(|interface, link| current.links.get(interface) != link.as_ref());
+            wanted.retain(|name, link| current.links.get(name) != link.as_ref());
             if wanted.is_empty() {
                 return false;
             }
             let links = &mut Arc::make_mut(current).links;
-            for (interface, link) in std::mem::take(&mut wanted) {
+            for (name, link) in std::mem::take(&mut wanted) {
                 match link {
-                    Some(link) => _ = links.insert(interface, link),
-                    None => _ = links.remove(&interface),
+                    Some(link) => _ = links.insert(name, link),
+                    None => _ = links.remove(&name),
                 }
             }
             true

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use plnat_common::net::Scope;
+use plnat_common::net::{Mac, Scope, Tags};
 use plnat_common::record::address_kind;
 use plnat_daemon::control::Call;
 use plnat_daemon::control::types::Decision::{Approve, Reject};
@@ -70,7 +70,10 @@ fn an_interface_that_goes_and_comes_back_is_told() {
     let mut rig = rig();
     let place = |rig: &Rig| rig.names.borrow().links.get("contoso0").map(|link| link.place);
     let before = place(&rig);
-    assert_eq!(before, Some(Place { index: 11, mac: [2, 0, 0, 0, 0, 11] }));
+    assert_eq!(
+        before,
+        Some(Place { index: 11, mac: Mac::from_octets([2, 0, 0, 0, 0, 11]), tags: Tags::default(), link: 2 })
+    );
     rig.gateway.take(network(&["provider0", "fabrikam0"]));
     assert_eq!(place(&rig), None);
     assert!(answer(&rig, "fabrikam0").is_some());

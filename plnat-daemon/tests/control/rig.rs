@@ -265,6 +265,7 @@ pub(crate) fn network(interfaces: &[&str]) -> Message {
         mac: Some([2, 0, 0, 0, 0, index(name) as u8]),
         mtu: 1500,
         up: true,
+        vlan: None,
     });
     let hosts = if interfaces.contains(&"provider0") { 11..14 } else { 11..11 };
     let hops = hosts.map(|host| NextHop {

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result};
-use plnat_common::net::{Mac, Scope, dns_mac};
+use plnat_common::net::{Mac, Scope, Tags, dns_mac};
 use plnat_common::reason::Reason::{self, *};
 use plnat_common::record::{Address, Interface, address_kind, interface_flag};
 use plnat_tests::frame::{Frame, Upper, arp, flag};
@@ -39,7 +39,7 @@ fn query(side: Side) -> Frame {
 /// The frame as the daemon's socket sees it.
 fn marked(side: Side, frame: &Frame) -> Vec<u8> {
     let mut frame = frame.clone();
-    frame.to = dns_mac(Mac::from_octets(side.mac())).octets();
+    frame.to = dns_mac(Mac::from_octets(side.mac()), side.link()).octets();
     frame.bytes()
 }
 
@@ -180,6 +180,7 @@ fn an_interface_of_both_sides_tells_queries_from_what_backends_send() -> Result<
         flags,
         mac: Mac::from_octets(Side::Contoso.mac()),
         mtu: 1500,
+        tags: Tags::default(),
     };
     gate.set("INTERFACES", gate.ifindex(Side::Contoso), record)?;
     let own = query(Side::Contoso);

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use aya::maps::{Array, Map, MapData};
-use plnat_common::net::{Ip4, Mac, Port, Scope, TCP};
+use plnat_common::net::{Ip4, Mac, Port, Scope, TCP, Tags};
 use plnat_common::record::{
-    Address, AddressKey, Backend, Endpoint, Interface, Rule, RuleKey, Service, SourceKey, address_kind,
-    backend_state, endpoint_state, interface_flag,
+    Address, AddressKey, Backend, Endpoint, Interface, Rule, RuleKey, Service, SourceKey, TagKey,
+    address_kind, backend_state, endpoint_state, interface_flag,
 };
 use plnat_daemon::dataplane::bpf::{BpfPlane, Options};
-use plnat_daemon::dataplane::{Capacity, DataPlane, Session};
+use plnat_daemon::dataplane::{Capacity, DataPlane, ModeWish, Session, Wish};
 use plnat_daemon::plan::{Records, Write};
 
 pub(crate) const OWN_STORE: [u64; 2] = [0x1111, 0x2222];
@@ -22,6 +22,9 @@ pub(crate) struct Plain<T>(pub(crate) T);
 
 // SAFETY: bytemuck has proved that `T` is plain bytes, and the wrapper adds nothing.
 unsafe impl<T: bytemuck::Pod> aya::Pod for Plain<T> {}
+
+/// In the driver and nowhere else.
+pub(crate) const NATIVE: Wish = Wish { mode: ModeWish::Native, unreachable: None };
 
 pub(crate) fn options(directory: &Path) -> Options {
     Options {
@@ -86,9 +89,11 @@ pub(crate) fn some_records(interface: u32) -> Records {
                 flags: interface_flag::CONSUMER,
                 mac: Mac::default(),
                 mtu: 1500,
+                tags: Tags::default(),
             },
         )]
         .into(),
+        tags: [(TagKey { interface, tags: Tags([Tags::tag(Tags::CUSTOMER, 9), 0]) }, 65_537)].into(),
         addresses: [
             address(Scope::link(1), [10, 0, 0, 9], address_kind::ENDPOINT, 1),
             address(Scope::network(2), [10, 9, 0, 99], address_kind::NAT, 1),
@@ -118,6 +123,7 @@ pub(crate) fn writes(records: &Records) -> Vec<Write> {
     writes.extend(records.endpoints.iter().map(|(&slot, record)| Write::Endpoint(slot, Some(*record))));
     writes.extend(records.addresses.iter().map(|(&key, record)| Write::Address(key, Some(*record))));
     writes.extend(records.sources.iter().map(|&prefix| Write::Source(prefix, true)));
+    writes.extend(records.tags.iter().map(|(&key, &place)| Write::Tag(key, Some(place))));
     writes.extend(records.interfaces.iter().map(|(&index, record)| Write::Interface(index, Some(*record))));
     writes
 }
@@ -127,6 +133,7 @@ pub(crate) fn removals(records: &Records) -> Vec<Write> {
     writes.extend(records.interfaces.keys().map(|&index| Write::Interface(index, None)));
     writes.extend(records.addresses.keys().map(|&key| Write::Address(key, None)));
     writes.extend(records.sources.iter().map(|&prefix| Write::Source(prefix, false)));
+    writes.extend(records.tags.keys().map(|&key| Write::Tag(key, None)));
     writes.extend(records.endpoints.keys().map(|&slot| Write::Endpoint(slot, None)));
     writes.extend(records.services.keys().map(|&slot| Write::Service(slot, None)));
     writes.extend(records.rule_index.keys().map(|&key| Write::RuleIndex(key, None)));

@@ -145,6 +145,7 @@ fn service(at: u32) -> Result<ServiceSpec> {
         auto_approval: Audience::Nobody,
         fqdns: vec![format!("s{at}.example")],
         consumers: Default::default(),
+        quotas: Default::default(),
     })
 }
 

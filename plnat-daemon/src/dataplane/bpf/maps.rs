@@ -18,7 +18,9 @@ use std::sync::Arc;
 use aya::Ebpf;
 use aya::maps::Map;
 use bytemuck::{Pod, Zeroable};
-use plnat_common::record::{Address, AddressKey, Backend, Endpoint, Interface, PortBlock, RuleKey, Service};
+use plnat_common::record::{
+    Address, AddressKey, Backend, Endpoint, Interface, PortBlock, RuleKey, Service, TagKey,
+};
 
 use self::counters::Counters;
 use self::devices::Devices;
@@ -44,6 +46,7 @@ unsafe impl<T: Pod> aya::Pod for Plain<T> {}
 pub(super) struct Maps {
     interfaces: Slots<Interface>,
     devices: Devices,
+    tags: Entries<TagKey, u32>,
     addresses: Entries<AddressKey, Address>,
     sources: Sources,
     endpoints: Slots<Endpoint>,
@@ -63,6 +66,7 @@ impl Maps {
         Ok(Self {
             interfaces: Slots::take(ebpf, "INTERFACES")?,
             devices: Devices::take(ebpf)?,
+            tags: Entries::take(ebpf, "TAGS")?,
             addresses: Entries::take(ebpf, "ADDRESSES")?,
             sources: Sources::take(ebpf)?,
             endpoints: Slots::take(ebpf, "ENDPOINTS")?,
@@ -82,13 +86,17 @@ impl Maps {
         match write {
             Write::Interface(index, Some(interface)) => {
                 self.interfaces.room_for(*index)?;
-                self.devices.add(*index)?;
+                if interface.tags.count() == 0 {
+                    self.devices.room_for(*index)?;
+                    self.devices.add(*index)?;
+                }
                 self.interfaces.set(*index, interface)
             }
             Write::Interface(index, None) => {
                 self.interfaces.set(*index, &Interface::zeroed())?;
-                self.devices.remove(*index)
+                if self.devices.has_room(*index) { self.devices.remove(*index) } else { Ok(()) }
             }
+            Write::Tag(key, place) => self.tags.set(key, place.as_ref()),
             Write::Address(key, address) => self.addresses.set(key, address.as_ref()),
             Write::Source(prefix, there) => self.sources.set(*prefix, *there),
             Write::Endpoint(slot, endpoint) => self.endpoints.set(*slot, &endpoint.unwrap_or_zeroed()),
@@ -104,8 +112,7 @@ impl Maps {
     /// Reads everything back. An interface that went, and its device with it, is cleared on the way: the next interface may get its number.
     pub(super) fn installed(&mut self) -> Result<Records, PlaneError> {
         let mut interfaces = self.interfaces.all()?;
-        let gone: Vec<u32> =
-            interfaces.keys().copied().filter(|&index| !self.devices.contains(index)).collect();
+        let gone: Vec<u32> = interfaces.keys().copied().filter(|&index| self.devices.lacks(index)).collect();
         for index in gone {
             self.interfaces.set(index, &Interface::zeroed())?;
             interfaces.remove(&index);
@@ -123,6 +130,7 @@ impl Maps {
         }
         Ok(Records {
             interfaces,
+            tags: self.tags.all()?,
             addresses: self.addresses.all()?,
             sources: self.sources.all()?,
             endpoints: self.endpoints.all()?,

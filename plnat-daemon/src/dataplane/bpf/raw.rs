@@ -60,7 +60,7 @@ struct Info {
     info: u64,
 }
 
-/// `struct bpf_link_info` as far as an XDP link fills it.
+/// `struct bpf_link_info` as far as an XDP or tcx link fills it.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct LinkInfo {
@@ -74,10 +74,12 @@ struct LinkInfo {
 
 /// `BPF_LINK_TYPE_XDP`.
 const LINK_TYPE_XDP: u32 = 6;
+/// `BPF_LINK_TYPE_TCX`.
+const LINK_TYPE_TCX: u32 = 11;
 
-/// What an XDP link is attached to.
+/// What a link is attached to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct XdpLink {
+pub(super) struct Target {
     /// Interface index; 0 after the interface went or the link was detached.
     pub(super) ifindex: u32,
     /// Number of the program.
@@ -102,8 +104,8 @@ pub(super) fn pinned(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
-/// What an XDP link is attached to; `InvalidInput` when the descriptor is another kind of link.
-pub(super) fn xdp_link(link: BorrowedFd<'_>) -> io::Result<XdpLink> {
+/// What a link is attached to; `InvalidInput` when the descriptor is neither an XDP nor a tcx link.
+pub(super) fn target(link: BorrowedFd<'_>) -> io::Result<Target> {
     let mut info = LinkInfo::zeroed();
     let mut attr = Info {
         bpf_fd: link.as_raw_fd() as u32,
@@ -111,13 +113,13 @@ pub(super) fn xdp_link(link: BorrowedFd<'_>) -> io::Result<XdpLink> {
         info: std::ptr::from_mut(&mut info) as u64,
     };
     bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
-    if info.kind != LINK_TYPE_XDP {
+    if !matches!(info.kind, LINK_TYPE_XDP | LINK_TYPE_TCX) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("link type {} is not XDP", info.kind),
+            format!("link type {} is neither XDP nor tcx", info.kind),
         ));
     }
-    Ok(XdpLink { ifindex: info.ifindex, program: info.program })
+    Ok(Target { ifindex: info.ifindex, program: info.program })
 }
 
 /// Detaches a link at once; dropping the last reference would do it some time later.
@@ -179,4 +181,34 @@ pub(super) fn write_range<V: Pod>(map: BorrowedFd<'_>, first: u32, values: &[V])
         ..Batch::zeroed()
     };
     bpf(MAP_UPDATE_BATCH, &mut attr).map(drop)
+}
+
+/// Flags of a device that tell who keeps VLAN tags beside frames (`ETH_FLAG_RXVLAN`, `ETH_FLAG_TXVLAN`).
+pub(super) const RECEIVES_WITHOUT_TAGS: u32 = 1 << 8;
+/// See [`RECEIVES_WITHOUT_TAGS`].
+pub(super) const SENDS_WITHOUT_TAGS: u32 = 1 << 7;
+
+/// Flags of a device (`ETHTOOL_GFLAGS`).
+pub(super) fn device_flags(name: &str) -> io::Result<u32> {
+    const SIOCETHTOOL: libc::c_ulong = 0x8946;
+    const GET_FLAGS: u32 = 0x25;
+    let mut value = [GET_FLAGS, 0u32];
+    // SAFETY: all zero is a valid request.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    let socket = nix::sys::socket::socket(
+        nix::sys::socket::AddressFamily::Inet,
+        nix::sys::socket::SockType::Datagram,
+        nix::sys::socket::SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    // SAFETY: the request names a value of two words, which is what this command reads and writes, and both outlive the call.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
+    if done == 0 { Ok(value[1]) } else { Err(io::Error::last_os_error()) }
 }

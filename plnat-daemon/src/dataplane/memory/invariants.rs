@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plnat_common::net::Scope;
-use plnat_common::record::{Address, AddressKey, Backend, Endpoint, Rule, RuleKey, Service};
+use plnat_common::record::{Address, AddressKey, Backend, Endpoint, Rule, RuleKey, Service, TagKey};
 use plnat_common::record::{address_kind, backend_state, endpoint_state};
 
 use crate::dataplane::{Capacity, PlaneError};
@@ -46,7 +46,11 @@ fn named_blocks(backend: &Backend) -> impl Iterator<Item = (u32, usize)> {
 /// Refuses what lies beyond a map's end, as the kernel does.
 pub(super) fn room(capacity: &Capacity, write: &Write) -> Result<(), PlaneError> {
     match *write {
-        Write::Interface(index, _) => slot("INTERFACES", "interfaces", capacity.interfaces, index),
+        Write::Interface(index, record) => {
+            let plain = record.is_some_and(|record| record.tags.count() == 0);
+            let tagged = if plain { 0 } else { capacity.links };
+            slot("INTERFACES", "interfaces", capacity.interfaces.saturating_add(tagged), index)
+        }
         Write::Endpoint(at, _) => slot("ENDPOINTS", "endpoints", capacity.endpoints, at),
         Write::Service(at, _) => slot("SERVICES", "services", capacity.services, at),
         Write::Rule(at, _) => slot("RULES", "rules", capacity.rules, at),
@@ -56,7 +60,7 @@ pub(super) fn room(capacity: &Capacity, write: &Write) -> Result<(), PlaneError>
             let last = first.saturating_add(table.len() as u32).saturating_sub(1);
             slot("MAGLEV", "maglev_entries", capacity.maglev_entries, last)
         }
-        Write::Address(..) | Write::Source(..) | Write::RuleIndex(..) => Ok(()),
+        Write::Tag(..) | Write::Address(..) | Write::Source(..) | Write::RuleIndex(..) => Ok(()),
     }
 }
 
@@ -82,7 +86,12 @@ pub(super) fn check(
 ) -> Vec<String> {
     let mut broken = Broken { records, found: Vec::new() };
     match *write {
-        Write::Interface(..) | Write::Source(..) | Write::Address(_, None) | Write::RuleIndex(_, None) => {}
+        Write::Interface(..)
+        | Write::Tag(_, None)
+        | Write::Source(..)
+        | Write::Address(_, None)
+        | Write::RuleIndex(_, None) => {}
+        Write::Tag(key, Some(place)) => broken.tag(key, place),
         Write::Address(key, Some(new)) => broken.address(key, new),
         Write::Endpoint(slot, new) => broken.endpoint(slot, new, sessions),
         Write::Service(slot, new) => broken.service(slot, new),
@@ -105,6 +114,11 @@ impl Broken<'_> {
         if !holds {
             self.found.push(otherwise());
         }
+    }
+
+    fn tag(&mut self, key: TagKey, place: u32) {
+        let right = self.records.interfaces.get(&place).is_some_and(|record| record.tags == key.tags);
+        self.unless(right, || format!("{key:?} names a place without these tags: {place}"));
     }
 
     fn address(&mut self, key: AddressKey, new: Address) {

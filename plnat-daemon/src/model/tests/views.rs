@@ -61,7 +61,7 @@ fn what_is_shown_of_names_is_what_is_answered_in_every_state() {
         let networks = world.model.named_networks();
         assert_eq!(networks.len(), 4);
         for network in networks {
-            let (interface, _) = &network.links[0];
+            let interface = &network.links[0].link.interface;
             let mut shown = std::collections::BTreeSet::new();
             for endpoint in world.model.endpoints().iter().filter(|it| it.interfaces.contains(interface)) {
                 for config in &endpoint.custom_dns_configs {

@@ -68,14 +68,15 @@ pub(super) fn check_changes(before: &Model, after: &Model) {
 fn check_names(before: &Model, after: &Model) {
     let of = |network: NamedNetwork| {
         let names = network.names;
-        network.links.into_iter().map(move |(interface, dns)| (interface, (dns, names.clone())))
+        let links = network.links.into_iter();
+        links.map(move |it| (it.link.name(), (it.link.id, it.dns, names.clone())))
     };
     let all = |model: &Model| -> BTreeMap<_, _> { model.named_networks().into_iter().flat_map(of).collect() };
     let mut links = all(before);
-    let NameChanges { interfaces, networks } = after.name_changes(before);
-    interfaces.iter().for_each(|interface| _ = links.remove(interface));
-    for network in &networks {
-        after.interfaces_in(network).for_each(|interface| _ = links.remove(interface));
+    let changes = after.name_changes(before);
+    changes.links.iter().for_each(|name| _ = links.remove(name));
+    for network in &changes.networks {
+        after.link_names_of(network).for_each(|name| _ = links.remove(name));
         links.extend(of(after.named_network(network)));
     }
     assert_eq!(links, all(after));

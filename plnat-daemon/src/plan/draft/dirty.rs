@@ -1,9 +1,11 @@
 //! Which services and endpoints have to be planned again: those that changed, and those that stand on what changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::intent::{Delta, Endpoint, Service};
+use plnat_common::net::Tags;
+
+use crate::intent::{Delta, Endpoint, Link, Service};
 use crate::plan::ground::Ground;
 use crate::plan::state::{State, Ways};
 
@@ -63,12 +65,21 @@ impl<'a> Dirty<'a> {
             }
         }
         if state.ways != *ways {
-            let other = ways.iter().filter(|(way, mac)| state.ways.get(way) != Some(mac)).map(|(way, _)| way);
-            let lost = state.ways.keys().filter(|way| !ways.contains_key(way));
+            let other = ways.iter().filter(|(key, way)| state.ways.get(key) != Some(way)).map(|(key, _)| key);
+            let lost = state.ways.keys().filter(|key| !ways.contains_key(key));
             let networks: BTreeSet<u32> = other.chain(lost).map(|(network, _)| *network).collect();
             for network in networks {
                 state.services_in(network).for_each(|key| self.service(key));
             }
+        }
+    }
+
+    /// Endpoint records have the tags of their link.
+    pub(super) fn endpoints_of_links_with_other_tags(&mut self, links: &[Link]) {
+        let state = self.state;
+        let before: BTreeMap<u32, Tags> = state.links.iter().map(|link| (link.id, link.tags())).collect();
+        for link in links.iter().filter(|link| before.get(&link.id).is_some_and(|old| *old != link.tags())) {
+            state.endpoints_on(link.id).for_each(|key| self.endpoint(key));
         }
     }
 

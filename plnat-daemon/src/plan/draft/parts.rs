@@ -1,11 +1,11 @@
 //! From one service or endpoint to its records. Slots are taken on the way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use plnat_common::maglev;
-use plnat_common::net::{Ip4, MacPair, Port, TCP, UDP};
+use plnat_common::net::{Ip4, MacPair, Port, TCP, Tags, UDP};
 use plnat_common::record::{self, ANY_PORT, ANY_PROTOCOL, Backend, RuleKey};
 use plnat_common::record::{backend_state, distribution, endpoint_state};
 
@@ -15,7 +15,7 @@ use crate::plan::error::PlanError;
 use crate::plan::ground::Ground;
 use crate::plan::keys::{BackendKey, BlockKey, EndpointKey, RuleName, ServiceKey};
 use crate::plan::records::Table;
-use crate::plan::state::{EndpointPart, RulePart, ServicePart, Ways};
+use crate::plan::state::{EndpointPart, RulePart, ServicePart, Way, Ways};
 use crate::plan::tables::{self, Tables};
 
 pub(super) struct Sketch<'a> {
@@ -23,6 +23,8 @@ pub(super) struct Sketch<'a> {
     pub(super) tables: &'a mut Tables,
     pub(super) ground: &'a Ground,
     pub(super) ways: &'a Ways,
+    /// Tags of each link.
+    pub(super) tags: BTreeMap<u32, Tags>,
     pub(super) seed: [u64; 2],
     pub(super) fresh: Vec<u32>,
 }
@@ -133,14 +135,15 @@ impl Sketch<'_> {
             block_ports,
         };
         let slot = self.assigned.backends.take(key)?.slot;
-        let (egress, macs) = self.way(service.network, member.address).unwrap_or_default();
+        let (way, macs) = self.way(service.network, member.address).unwrap_or_default();
+        let (egress, tags) = (way.egress, way.tags);
         let state = match member.state {
             MemberState::Up => backend_state::UP,
             MemberState::Draining => backend_state::DRAINING,
             MemberState::Down => backend_state::DOWN,
         };
         let (address, port) = (member.address.into(), Port::new(rule.backend_port));
-        let record = Backend { macs, egress, address, port, state, blocks, ..Backend::default() };
+        let record = Backend { macs, egress, address, port, state, tags, blocks, ..Backend::default() };
         part.backends.push((slot, record));
         Ok(slot)
     }
@@ -157,10 +160,10 @@ impl Sketch<'_> {
         Ok(taken.slot)
     }
 
-    fn way(&self, network: u32, address: Ipv4Addr) -> Option<(u32, MacPair)> {
+    fn way(&self, network: u32, address: Ipv4Addr) -> Option<(Way, MacPair)> {
         let hop = self.ground.next_hops.get(&(network, address))?;
-        let source = *self.ways.get(&(network, hop.egress))?;
-        Some((hop.egress, MacPair::new(hop.mac, source)))
+        let way = *self.ways.get(&(network, hop.egress))?;
+        Some((way, MacPair::new(hop.mac, way.source)))
     }
 
     /// `service` is the slot of the endpoint's service, where that is there.
@@ -188,8 +191,8 @@ impl Sketch<'_> {
                 address: endpoint.address,
             };
             let slot = self.assigned.endpoints.take(key)?.slot;
-            let record =
-                record::Endpoint { state, service: service.unwrap_or(0), link, ..Default::default() };
+            let (service, tags) = (service.unwrap_or(0), self.tags.get(&link).copied().unwrap_or_default());
+            let record = record::Endpoint { state, service, link, tags, ..Default::default() };
             slots.push((slot, record));
         }
         Ok(EndpointPart { intent: endpoint.clone(), slots })

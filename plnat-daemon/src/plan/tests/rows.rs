@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use plnat_common::net::{Ip4, Mac, MacPair, Scope, TCP, UDP};
-use plnat_common::record::{self, AddressKey, Backend};
+use plnat_common::net::{Ip4, Mac, MacPair, Scope, TCP, Tags, UDP};
+use plnat_common::record::{self, AddressKey, Backend, TagKey};
 use plnat_common::record::{address_kind, backend_state, endpoint_state, interface_flag};
 
 use crate::dataplane::{Capacity, DataPlane};
 use crate::intent::{ConnectionState, Distribution, Dns, Endpoint, Intent, Link, Member, MemberState};
-use crate::intent::{Protocol, Rule, Service};
+use crate::intent::{Protocol, Rule, Service, Vlan, VlanProtocol};
 use crate::plan::{
     Ground, GroundInterface, NextHop, PlanError, Planner, Records, RowError, Write, difference, needs_sweep,
     region, summary,
@@ -43,7 +43,7 @@ fn rule(key: &str, protocol: Protocol, port: u16, backend_port: u16, hosts: &[u8
 fn service(key: &str, nat: &[Ipv4Addr], rules: Vec<Rule>) -> Service {
     let mut places = [None; 8];
     places.iter_mut().zip(nat).for_each(|(place, &address)| *place = Some(address));
-    Service { key: key.into(), network: 2, nat: places, rules }
+    Service { key: key.into(), network: 2, nat: places, rules, quotas: Default::default() }
 }
 
 fn endpoint(key: &str, links: &[u32]) -> Endpoint {
@@ -62,10 +62,18 @@ fn simple() -> (Intent, Ground) {
     let mut links = Vec::new();
     for (id, network) in [(1, 1), (2, 1), (3, 2)] {
         let (interface, mac) = (format!("eth{id}"), Mac::from_octets([2, 0, 0, 0, 0, id as u8]));
-        ground
-            .interfaces
-            .insert(interface.clone(), GroundInterface { index: 10 + id, mac, mtu: 1500, up: true });
-        links.push(Link { id, interface, network, sources: vec!["10.0.0.0/8".parse().unwrap()], dns: None });
+        ground.interfaces.insert(
+            interface.clone(),
+            GroundInterface { index: 10 + id, mac, mtu: 1500, up: true, vlan: None },
+        );
+        links.push(Link {
+            id,
+            interface,
+            vlan: None,
+            network,
+            sources: vec!["10.0.0.0/8".parse().unwrap()],
+            dns: None,
+        });
     }
     for number in 1..=3 {
         let mac = Mac::from_octets([2, 1, 0, 0, 0, number]);
@@ -96,6 +104,56 @@ fn backend(planner: &Planner, records: &Records, rule: &str, number: u8) -> Back
         })
         .unwrap();
     *backend
+}
+
+#[test]
+fn a_tagged_link_lies_behind_the_last_interface_and_its_ways_have_its_tags() {
+    let (mut intent, mut ground) = simple();
+    let vlan = |number, inner| Some(Vlan { number, inner, protocol: VlanProtocol::Customer });
+    // Both consumer's links on one interface, one of them plain; the provider's with two tags, and the host's devices above it.
+    intent.links[1].interface = "eth1".into();
+    intent.links[1].vlan = vlan(100, None);
+    intent.links[2].vlan = vlan(200, Some(7));
+    let tags = |at: usize| intent.links[at].tags();
+    for (name, index, under, tag) in [("a", 50, 13, tags(2).0[0]), ("b", 51, 50, tags(2).0[1])] {
+        let mac = Mac::from_octets([2, 9, 0, 0, 0, index as u8]);
+        let device = GroundInterface { index, mac, mtu: 1500, up: true, vlan: Some((under, tag)) };
+        ground.interfaces.insert(name.into(), device);
+    }
+    ground.next_hops.values_mut().for_each(|hop| hop.egress = 51);
+    let (planner, records) = plan(&intent, &ground);
+    let last = Capacity::default().interfaces;
+    assert_eq!(records.tags[&TagKey { interface: 11, tags: tags(1) }], last + 2);
+    assert_eq!(records.tags[&TagKey { interface: 13, tags: tags(2) }], last + 3);
+    let (trunk, bare) = (records.interfaces[&11], records.interfaces[&13]);
+    assert_eq!((trunk.link, trunk.flags), (1, interface_flag::CONSUMER | interface_flag::TAGGED));
+    assert_eq!((bare.link, bare.flags, bare.mtu), (0, interface_flag::TAGGED, 1500));
+    let (one, two) = (records.interfaces[&(last + 2)], records.interfaces[&(last + 3)]);
+    assert_eq!((one.link, one.tags, one.mtu, one.flags), (2, tags(1), 1500, interface_flag::CONSUMER));
+    assert_eq!((two.link, two.tags, two.mtu, two.flags), (3, tags(2), 1496, interface_flag::PROVIDER));
+    assert_eq!(two.mac, Mac::from_octets([2, 9, 0, 0, 0, 51]));
+    let backend = backend(&planner, &records, "https", 2);
+    assert_eq!((backend.egress, backend.tags), (13, tags(2)));
+    assert_eq!(backend.macs.source(), two.mac);
+    let endpoint_tags: Vec<_> = records.endpoints.values().map(|it| (it.link, it.tags)).collect();
+    assert!(endpoint_tags.contains(&(1, Tags::default())) && endpoint_tags.contains(&(2, tags(1))));
+    // The same tags twice on one interface are refused, and without the host's device there is no way to a backend.
+    ground.interfaces.remove("b");
+    let (planner, records) = plan(&intent, &ground);
+    assert_eq!(self::backend(&planner, &records, "https", 2).egress, 0);
+    intent.links[1].vlan = None;
+    assert!(Planner::new(Capacity::default()).plan(&intent, &ground, SEED).is_err());
+}
+
+#[test]
+fn links_change_their_tags_without_a_moment_in_which_a_tag_leads_astray() {
+    let (mut intent, ground) = simple();
+    intent.links[1].interface = "eth1".into();
+    let mut rig = rig();
+    for number in [100, 200, 100] {
+        intent.links[1].vlan = Some(Vlan { number, inner: None, protocol: VlanProtocol::Provider });
+        rig.settle(&intent, &ground);
+    }
 }
 
 #[test]
@@ -492,7 +550,7 @@ fn a_table_that_is_read_is_never_overwritten_not_even_with_foreign_records() {
     let mut rig = rig();
     rig.settle(&intent, &ground);
     // Another secret without the rows: the same region with other contents.
-    let mut other = Planner::new(Capacity::default());
+    let mut other = Planner::new(Capacity { sessions: 64, ..Capacity::default() });
     let wanted = other.plan(&intent, &ground, [8, 8]).unwrap();
     let writes = difference(&rig.installed, &wanted, &BTreeSet::new());
     let [Write::Rule(1, Some(without)), Write::Table(0, _), Write::Rule(1, Some(with))] = &writes[..] else {

@@ -19,11 +19,12 @@ fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity, Ground) {
     let mut ground = Ground::default();
     for id in 1..=2 {
         let mac = Mac::from_octets([2, 0, 0, 0, 0, id as u8]);
-        let interface = GroundInterface { index: 10 + id, mac, mtu: 1500, up: true };
+        let interface = GroundInterface { index: 10 + id, mac, mtu: 1500, up: true, vlan: None };
         ground.interfaces.insert(format!("eth{id}"), interface);
         intent.links.push(Link {
             id,
             interface: format!("eth{id}"),
+            vlan: None,
             network: id,
             sources: vec![],
             dns: None,
@@ -58,7 +59,7 @@ fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity, Ground) {
                 state: ConnectionState::Approved,
             });
         }
-        intent.services.push(Service { key, network: 2, nat, rules: vec![rule] });
+        intent.services.push(Service { key, network: 2, nat, rules: vec![rule], quotas: Default::default() });
     }
     let capacity = Capacity {
         endpoints: services * endpoints_each * 2,

@@ -7,11 +7,12 @@ use plnat_common::net::Mac;
 
 use crate::intent::{
     ConnectionState, Distribution, Endpoint, Intent, Link, Member, MemberState, Protocol, Rule, Service,
+    Vlan, VlanProtocol,
 };
 use crate::plan::{Ground, GroundInterface, NextHop};
 
 /// Bytes of a world.
-pub(super) const GENES: usize = 200;
+pub(super) const GENES: usize = 210;
 
 /// Network of links 1 to 4: two links share one, and one network has consumers and providers.
 const NETWORKS: [u32; 4] = [1, 1, 2, 3];
@@ -39,7 +40,16 @@ pub(super) fn decode(genes: &[u8]) -> (Intent, Ground) {
             let sources =
                 genes.one(&[&["10.0.0.0/16"][..], &["10.0.0.0/16", "10.2.0.0/16"], &["10.0.0.0/8"]]);
             let sources = sources.iter().map(|prefix| prefix.parse().unwrap()).collect();
-            intent.links.push(Link { id, interface: format!("eth{id}"), network, sources, dns: None });
+            let (trunk, vlan) =
+                genes.one(&[(id, None), (id, None), (id, vlan(id, None)), (1, vlan(id, Some(7)))]);
+            intent.links.push(Link {
+                id,
+                interface: format!("eth{trunk}"),
+                vlan,
+                network,
+                sources,
+                dns: None,
+            });
         }
     }
     let mut services: Vec<Service> = SERVICES.iter().filter_map(|key| service(key, &mut genes)).collect();
@@ -59,6 +69,10 @@ pub(super) fn decode(genes: &[u8]) -> (Intent, Ground) {
     (intent, ground)
 }
 
+fn vlan(id: u32, inner: Option<u16>) -> Option<Vlan> {
+    Some(Vlan { number: 100 + id as u16, inner, protocol: VlanProtocol::Customer })
+}
+
 fn service(key: &str, genes: &mut Genes) -> Option<Service> {
     let there = genes.pick(6) > 0;
     let network = genes.one(&[2, 2, 2, 3]);
@@ -67,7 +81,7 @@ fn service(key: &str, genes: &mut Genes) -> Option<Service> {
         let rule = rule(number, genes);
         rules.extend(rule);
     }
-    there.then(|| Service { key: key.into(), network, nat: [None; 8], rules })
+    there.then(|| Service { key: key.into(), network, nat: [None; 8], rules, quotas: Default::default() })
 }
 
 fn rule(number: u16, genes: &mut Genes) -> Option<Rule> {
@@ -116,12 +130,24 @@ fn ground(genes: &mut Genes) -> Ground {
         let up = genes.pick(6) > 0;
         if genes.pick(6) > 0 {
             let mac = Mac::from_octets([2, 0, 0, 0, 0, id]);
-            let interface = GroundInterface { index, mac, mtu: 1500, up };
+            let interface = GroundInterface { index, mac, mtu: 1500, up, vlan: None };
             ground.interfaces.insert(format!("eth{id}"), interface);
         }
     }
+    // The host's own devices on tagged links of the provider's, on each interface that they may have.
+    for (index, under, tags) in
+        [(23, 3, vlan(3, None)), (24, 1, vlan(3, Some(7))), (25, 24, vlan(3, Some(7)))]
+    {
+        let tags = tags.map_or([0; 2], |it| it.tags().0);
+        let tag = if under == 24 { tags[1] } else { tags[0] };
+        let mac = Mac::from_octets([2, 0, 0, 0, 1, index as u8]);
+        if genes.pick(6) > 0 {
+            let interface = GroundInterface { index, mac, mtu: 1500, up: true, vlan: Some((under, tag)) };
+            ground.interfaces.insert(format!("vlan{index}"), interface);
+        }
+    }
     for host in 1..=3u8 {
-        let egress = genes.one(&[3, 3, 13, 4]);
+        let egress = genes.one(&[3, 3, 13, 4, 23, 25]);
         let mac = Mac::from_octets([2, 1, 0, 0, 0, host]);
         if genes.pick(6) > 0 {
             ground.next_hops.insert((2, Ipv4Addr::new(10, 2, 0, host)), NextHop { egress, mac });

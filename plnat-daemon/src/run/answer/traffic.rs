@@ -34,8 +34,8 @@ impl<P: DataPlane> Gateway<P> {
             .flat_map(|it| it.interfaces.into_iter().map(move |interface| (interface, it.network.clone())))
             .collect();
         let link = |link: &crate::intent::Link| {
-            let network = networks.get(&link.interface).cloned().unwrap_or_default();
-            (link.id, (link.interface.clone(), network))
+            let network = networks.get(&link.name()).cloned().unwrap_or_default();
+            (link.id, (link.name(), network))
         };
         Names {
             services: self.service_labels(),
@@ -128,7 +128,7 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Counters by name of the link.
     pub(super) fn link_rows(&mut self) -> Result<Vec<(String, CounterRow)>, PlaneError> {
-        let links: Vec<_> = self.planner.links().iter().map(|it| (it.interface.clone(), it.id)).collect();
+        let links: Vec<_> = self.planner.links().iter().map(|it| (it.name(), it.id)).collect();
         links.into_iter().map(|(name, id)| Ok((name, self.plane.link_counters(id)?))).collect()
     }
 

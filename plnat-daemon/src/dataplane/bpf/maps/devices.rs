@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use aya::Ebpf;
 use aya::maps::{DevMap, MapData};
 
-use super::take;
+use super::{full, take};
 use crate::dataplane::PlaneError;
 use crate::dataplane::bpf::error::kernel;
 use crate::dataplane::bpf::raw;
@@ -34,7 +34,18 @@ impl Devices {
             .map_err(|error| kernel(format!("removing interface {index} from DEVICES"), error))
     }
 
-    pub(super) fn contains(&self, index: u32) -> bool {
-        self.map.get(index, 0).is_ok_and(|device| device.if_index == index)
+    /// Refuses an index that is none of an interface.
+    pub(super) fn room_for(&self, index: u32) -> Result<(), PlaneError> {
+        if self.has_room(index) { Ok(()) } else { Err(full("INTERFACES", self.map.len(), index)) }
+    }
+
+    /// False for the places of tagged links, which are no interfaces.
+    pub(super) fn has_room(&self, index: u32) -> bool {
+        index < self.map.len()
+    }
+
+    /// Whether an interface that should be there went.
+    pub(super) fn lacks(&self, index: u32) -> bool {
+        self.has_room(index) && !self.map.get(index, 0).is_ok_and(|device| device.if_index == index)
     }
 }
