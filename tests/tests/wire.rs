@@ -24,6 +24,8 @@ mod overlap;
 mod reach;
 #[path = "wire/reuse.rs"]
 mod reuse;
+#[path = "wire/sdk.rs"]
+mod sdk;
 #[path = "wire/shapes.rs"]
 mod shapes;
 #[path = "wire/truth.rs"]
