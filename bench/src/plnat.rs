@@ -247,7 +247,7 @@ pub(crate) fn service(key: &str, nat: [Option<Ipv4Addr>; 8], members: &[u32]) ->
         members: members.iter().map(member).collect(),
     };
     let rules = vec![rule("udp", Protocol::Udp), rule("tcp", Protocol::Tcp)];
-    Service { key: key.into(), network: PROVIDER, nat, rules }
+    Service { key: key.into(), network: PROVIDER, nat, rules, quotas: Default::default() }
 }
 
 /// An approved endpoint of the first lane's client.

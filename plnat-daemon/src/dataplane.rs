@@ -7,7 +7,7 @@ pub mod memory;
 use std::ops::Range;
 
 use plnat_common::reason::COLUMNS;
-use plnat_common::record::{Event, Line, SweepReport, SweepRequest};
+use plnat_common::record::{Account, Event, Line, SweepReport, SweepRequest};
 
 pub use crate::intent::ModeWish;
 use crate::plan::{Records, Write};
@@ -229,6 +229,12 @@ pub trait DataPlane: Send {
 
     /// Use of a port block.
     fn port_use(&mut self, block: u32) -> Result<PortUse, PlaneError>;
+
+    /// Calls `each` for what endpoints hold, by slot, of those in `slots` that there are. A plane without packets has none.
+    fn accounts(&mut self, slots: Range<u32>, each: &mut dyn FnMut(u32, &Account)) -> Result<(), PlaneError> {
+        let _ = (slots, each);
+        Ok(())
+    }
 
     /// Counters of a link by id.
     fn link_counters(&mut self, link: u32) -> Result<CounterRow, PlaneError>;

@@ -72,6 +72,10 @@ pub(crate) trait Context {
     /// The answer that sends the frame back where it came from.
     fn send_back(&self) -> u32;
 
+    /// The answer for a packet that is not sent on: [`leave`](crate::leave), in a function of its own, because the verifier would
+    /// walk it once for each reason and each way that leads there.
+    fn leave(&self, who: u64, why: u64) -> u32;
+
     /// Writes a line about the packet, when the daemon was told so.
     fn trace(&self, link: u32, service: u32, reason: Reason);
 }

@@ -23,10 +23,11 @@ pub(crate) fn packet(
         return icmp(ctx, interface, packet, trip);
     }
     let key = key(interface, packet);
-    match session::find(&key) {
-        Some(found) => known(ctx, interface, packet, &key, found, trip),
-        None => unknown(ctx, interface, packet, &key, trip),
-    }
+    let (found, opens) = match session::find(&key) {
+        Some(found) => (found, false),
+        None => (unknown(ctx, interface, packet, &key, trip)?, true),
+    };
+    known(ctx, interface, packet, &key, found, opens, trip)
 }
 
 /// The key by which a packet's session is found: on a link that is only a consumer's or only a provider's the side is
@@ -52,6 +53,7 @@ fn known(
     packet: &Packet,
     key: &LineKey,
     found: Found,
+    opens: bool,
     trip: &mut Trip,
 ) -> Result<Reason, Reason> {
     let line = session::read(found.line, key).ok_or(Reason::Race)?;
@@ -67,7 +69,12 @@ fn known(
     fits(ctx, packet, &way, trip)?;
     let packet = &ctx.settle(packet)?;
     if packet.protocol == TCP {
-        segment(ctx, interface, packet, &line, found.index, &way)?;
+        if !opens {
+            state(packet, &line, found.index, forward)?;
+        }
+        if packet.tcp_flags() & tcp::SYN != 0 {
+            mss::clamp(ctx, interface, packet, &way);
+        }
     }
     session::touch(found.line);
     if forward {
@@ -80,22 +87,12 @@ fn known(
     Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
 }
 
-/// What a TCP packet of a session changes beside its translation.
+/// What a TCP packet of a session changes in its state.
 #[inline(always)]
-fn segment(
-    ctx: &impl Context,
-    interface: &Interface,
-    packet: &Packet,
-    line: &Known,
-    index: u32,
-    way: &Way,
-) -> Result<(), Reason> {
+fn state(packet: &Packet, line: &Known, index: u32, to_backend: bool) -> Result<(), Reason> {
     let flags = packet.tcp_flags();
     if flags & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED {
-        tcp::observe(index, flags, way.to_backend)?;
-        if flags & tcp::SYN != 0 {
-            mss::clamp(ctx, interface, packet, way);
-        }
+        tcp::observe(index, flags, to_backend)?;
     }
     if reset::is_due(line.idle_minutes) {
         reset::note(index, packet);
@@ -129,13 +126,12 @@ pub(crate) struct Way {
     pub(crate) macs: MacPair,
     pub(crate) egress: u32,
     pub(crate) tags: Tags,
-    pub(crate) to_backend: bool,
 }
 
 impl Way {
     #[inline(always)]
     pub(crate) fn to(backend: &Backend) -> Self {
-        Self { macs: backend.macs, egress: backend.egress, tags: backend.tags, to_backend: true }
+        Self { macs: backend.macs, egress: backend.egress, tags: backend.tags }
     }
 }
 
@@ -143,12 +139,12 @@ impl Way {
 #[inline(always)]
 pub(crate) fn way(line: &Known, endpoint: &Endpoint, to_backend: bool) -> Result<Way, Reason> {
     if !to_backend {
-        return Ok(Way { macs: line.macs, egress: line.way, tags: endpoint.tags, to_backend });
+        return Ok(Way { macs: line.macs, egress: line.way, tags: endpoint.tags });
     }
     Ok(Way::to(backend::of_session(line.way)?))
 }
 
-/// A packet that no session knows: the first of one, or none of ours.
+/// A packet that no session knows: the first of one, which is opened, or none of ours.
 #[inline(always)]
 fn unknown(
     ctx: &impl Context,
@@ -156,7 +152,7 @@ fn unknown(
     packet: &Packet,
     key: &LineKey,
     trip: &mut Trip,
-) -> Result<Reason, Reason> {
+) -> Result<Found, Reason> {
     let slot = match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => slot,
         Target::Dns(interval) => return Err(dns::query(ctx, interface, packet, interval, trip)),
@@ -182,16 +178,7 @@ fn unknown(
     if packet.protocol == TCP && packet.tcp_flags() & tcp::MARKS_AND_ACK != tcp::SYN {
         return Err(Reason::NoSession);
     }
-    let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress())?;
-    fits(ctx, packet, &opened.way, trip)?;
-    trip.answerable = false;
-    let packet = &ctx.settle(packet)?;
-    if packet.protocol == TCP {
-        mss::clamp(ctx, interface, packet, &opened.way);
-    }
-    rewrite::apply(ctx, packet, &opened.translation);
-    (trip.egress, trip.tags) = (opened.way.egress, opened.way.tags);
-    Ok(Reason::ToBackend)
+    open::session(slot, endpoint.service, key)
 }
 
 /// Ping to an endpoint is answered here, errors about a session's packets are translated, and nothing else of ICMP is.

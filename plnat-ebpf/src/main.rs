@@ -28,6 +28,7 @@ mod mss;
 mod open;
 mod packet;
 mod port;
+mod quota;
 mod refuse;
 mod reset;
 mod rewrite;
@@ -102,15 +103,16 @@ pub(crate) fn plnat_reset(ctx: TcContext) -> i32 {
 fn run<C: Context>(ctx: &C) -> u32 {
     let mut trip = Trip::default();
     let bytes = ctx.length() as u64;
-    let exit = handle(ctx, &mut trip);
-    let reason = match exit {
-        Ok((reason, _)) | Err(reason) => reason,
-    };
-    count::packet(&trip, reason, bytes);
-    ctx.trace(trip.link, trip.service, reason);
-    let answer = match exit {
-        Ok((_, answer)) => answer,
-        Err(reason) => answer_or_end(ctx, &trip, reason),
+    let answer = match handle(ctx, &mut trip) {
+        Ok((reason, answer)) => {
+            count::forwarded(&trip, reason, bytes);
+            ctx.trace(trip.link, trip.service, reason);
+            answer
+        }
+        Err(reason) => {
+            let who = trip.link as u64 | (trip.service as u64) << 32;
+            ctx.leave(who, reason as u64 | (trip.answerable as u64) << 8 | (trip.mtu as u64) << 32)
+        }
     };
     // Last, since stages know plain frames only. Every driver leaves room for this.
     if answer == C::DROP || ctx.put_tags(trip.tags, trip.priority) { answer } else { C::FAILED }
@@ -129,14 +131,24 @@ fn handle(ctx: &impl Context, trip: &mut Trip) -> Result<(Reason, u32), Reason> 
     }
 }
 
-/// The answer for a packet that is not sent on.
+/// The answer for a packet that is not sent on. `who` is link and service, `why` the reason and what an ICMP error needs.
 #[inline(always)]
-fn answer_or_end<C: Context>(ctx: &C, trip: &Trip, reason: Reason) -> u32 {
-    match reason.verdict() {
+pub(crate) fn leave<C: Context>(ctx: &C, who: u64, why: u64) -> u64 {
+    let trip = Trip {
+        link: who as u32,
+        service: (who >> 32) as u32,
+        mtu: (why >> 32) as u32,
+        answerable: why & 1 << 8 != 0,
+        ..Trip::default()
+    };
+    let Some(reason) = Reason::of_number(why as u8 as u32) else { return C::FAILED as u64 };
+    count::other(&trip, reason);
+    ctx.trace(trip.link, trip.service, reason);
+    (match reason.verdict() {
         Verdict::Answer => ctx.send_back(),
         Verdict::Pass => C::PASS,
-        Verdict::Drop | Verdict::Forward => refuse::drop(ctx, trip, reason),
-    }
+        Verdict::Drop | Verdict::Forward => refuse::drop(ctx, &trip, reason),
+    }) as u64
 }
 
 #[panic_handler]

@@ -43,13 +43,15 @@ fn kind(reason: Reason) -> Option<(u8, u8)> {
     match reason {
         Reason::TtlExpired => Some((11, 0)),
         // Communication administratively prohibited.
-        Reason::Pending | Reason::Rejected | Reason::Disconnected => Some((3, 13)),
+        Reason::Pending | Reason::Rejected | Reason::Disconnected | Reason::SessionQuota => Some((3, 13)),
         // Port unreachable.
         Reason::NoRule | Reason::DnsRefused => Some((3, 3)),
         // Fragmentation needed.
         Reason::TooBig => Some((3, 4)),
-        // Host unreachable. Not for a next hop that is just being resolved: the client tries again.
-        Reason::NoBackend | Reason::NoPort | Reason::TableFull => Some((3, 1)),
+        // Host unreachable. Not for a next hop that is just being resolved, nor for a rate: the client tries again.
+        Reason::NoBackend | Reason::NoPort | Reason::PortShare | Reason::TableFull | Reason::SessionShare => {
+            Some((3, 1))
+        }
         _ => None,
     }
 }
@@ -64,7 +66,7 @@ pub(crate) fn drop<C: Context>(ctx: &C, trip: &Trip, reason: Reason) -> u32 {
     if !allowed(trip.link) || !ctx.refuse(kind, code, trip.mtu) {
         return C::DROP;
     }
-    count::packet(trip, Reason::ErrorSent, 0);
+    count::other(trip, Reason::ErrorSent);
     ctx.send_back()
 }
 

@@ -130,10 +130,12 @@ fn source_key(side: Side, prefix: Ipv4Addr, length: u8) -> Key<Raw<SourceKey>> {
 fn refusal(reason: Reason, frame: &[u8], ours: MacBytes) -> Option<Vec<u8>> {
     let kind = match reason {
         Reason::TtlExpired => (11, 0),
-        Reason::Pending | Reason::Rejected | Reason::Disconnected => (3, 13),
+        Reason::Pending | Reason::Rejected | Reason::Disconnected | Reason::SessionQuota => (3, 13),
         Reason::NoRule | Reason::DnsRefused => (3, 3),
         Reason::TooBig => (3, 4),
-        Reason::NoBackend | Reason::NoPort | Reason::TableFull => (3, 1),
+        Reason::NoBackend | Reason::NoPort | Reason::PortShare | Reason::TableFull | Reason::SessionShare => {
+            (3, 1)
+        }
         _ => return None,
     };
     // Not about an ICMP error, and not where options push the first eight bytes away.
@@ -186,6 +188,7 @@ impl Gate {
             .verifier_log_level(aya::VerifierLogLevel::STATS)
             .map_max_entries("SESSIONS", lines + 32)
             .map_max_entries("PORT_BLOCKS", 16)
+            .map_max_entries("ACCOUNTS", 16)
             .override_global("SEED", &SEED, true)
             .override_global("LINES", &lines, true)
             .override_global("AYA_LOG_LEVEL", &trace, true)

@@ -10,6 +10,8 @@ mod icmp;
 mod mss;
 #[path = "packet/ports.rs"]
 mod ports;
+#[path = "packet/quotas.rs"]
+mod quotas;
 #[path = "packet/resets.rs"]
 mod resets;
 #[path = "packet/sessions.rs"]

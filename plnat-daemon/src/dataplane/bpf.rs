@@ -28,7 +28,7 @@ use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use nix::net::if_::if_nametoindex;
-use plnat_common::record::{Event, Meta, RESET_FRAME, SweepReport, SweepRequest, sweep_mode};
+use plnat_common::record::{Account, Event, Meta, RESET_FRAME, SweepReport, SweepRequest, sweep_mode};
 use tracing::level_filters::LevelFilter;
 
 use self::bpffs::BpfFs;
@@ -110,7 +110,8 @@ impl BpfPlane {
             // Only now: an object that the kernel refuses leaves no maps behind.
             object::pin(&ebpf, &meta, &bpffs)?;
         }
-        let tables = Tables::map(&ebpf, shape::all_lines(meta.lines), capacity.port_blocks)?;
+        let tables =
+            Tables::map(&ebpf, shape::all_lines(meta.lines), capacity.port_blocks, capacity.endpoints)?;
         let maps = Maps::take(&mut ebpf)?;
         let doing = "opening the events' ring buffer";
         let events = ebpf.take_map("EVENTS").ok_or_else(|| kernel(doing, anyhow::anyhow!("no such map")))?;
@@ -215,6 +216,11 @@ impl DataPlane for BpfPlane {
 
     fn port_use(&mut self, block: u32) -> Result<PortUse, PlaneError> {
         self.tables.port_use(block)
+    }
+
+    fn accounts(&mut self, slots: Range<u32>, each: &mut dyn FnMut(u32, &Account)) -> Result<(), PlaneError> {
+        self.tables.accounts(slots, each);
+        Ok(())
     }
 
     fn link_counters(&mut self, link: u32) -> Result<CounterRow, PlaneError> {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use plnat_common::record::{Event, SweepReport, SweepRequest};
+use plnat_common::record::{Account, Event, SweepReport, SweepRequest};
 
 use crate::dataplane::{
     Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, TagSight, Wish,
@@ -159,6 +159,11 @@ impl<P: DataPlane> DataPlane for FaultyPlane<P> {
     fn port_use(&mut self, block: u32) -> Result<PortUse, PlaneError> {
         self.faults.pass("reading a port block")?;
         self.plane.port_use(block)
+    }
+
+    fn accounts(&mut self, slots: Range<u32>, each: &mut dyn FnMut(u32, &Account)) -> Result<(), PlaneError> {
+        self.faults.pass("reading what endpoints hold")?;
+        self.plane.accounts(slots, each)
     }
 
     fn link_counters(&mut self, link: u32) -> Result<CounterRow, PlaneError> {

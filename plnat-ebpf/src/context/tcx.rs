@@ -192,6 +192,11 @@ impl Context for Buffer {
     }
 
     #[inline(always)]
+    fn leave(&self, who: u64, why: u64) -> u32 {
+        plnat_tcx_leave(self.0, who, why) as u32
+    }
+
+    #[inline(always)]
     fn trace(&self, link: u32, service: u32, reason: Reason) {
         if trace::is_due(reason) {
             plnat_tcx_trace(self.0, (link as u64) << 32 | service as u64, reason as u64);
@@ -295,6 +300,12 @@ extern "C" fn plnat_settle(skb: *mut __sk_buff, field: u64) -> u64 {
         }
         if bpf_skb_change_tail(skb, offset as u32 + 1, 0) == -EINVAL { PARTIAL } else { 0 }
     }
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_tcx_leave(skb: *mut __sk_buff, who: u64, why: u64) -> u64 {
+    crate::leave(&Buffer(skb), who, why)
 }
 
 /// 1 when the option was lowered.

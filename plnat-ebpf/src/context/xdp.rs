@@ -98,11 +98,22 @@ impl Context for XdpContext {
     }
 
     #[inline(always)]
+    fn leave(&self, who: u64, why: u64) -> u32 {
+        plnat_leave(self.ctx, who, why) as u32
+    }
+
+    #[inline(always)]
     fn trace(&self, link: u32, service: u32, reason: Reason) {
         if trace::is_due(reason) {
             plnat_trace(self.ctx, (link as u64) << 32 | service as u64, reason as u64);
         }
     }
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_leave(md: *mut xdp_md, who: u64, why: u64) -> u64 {
+    crate::leave(&XdpContext::new(md), who, why)
 }
 
 /// 1 when the option was lowered.
