@@ -4,6 +4,8 @@
 mod dns;
 #[path = "packet/exits.rs"]
 mod exits;
+#[path = "packet/fuzz.rs"]
+mod fuzz;
 #[path = "packet/icmp.rs"]
 mod icmp;
 #[path = "packet/mss.rs"]

@@ -102,8 +102,10 @@ impl BpfPlane {
         for name in [DATA_PATH, SWEEP] {
             program::<Xdp>(&mut ebpf, name)?.load().map_err(failed(name))?;
         }
-        for name in [DATA_PATH_TCX, RESET] {
-            program::<SchedClassifier>(&mut ebpf, name)?.load().map_err(failed(name))?;
+        program::<SchedClassifier>(&mut ebpf, RESET)?.load().map_err(failed(RESET))?;
+        if let Err(error) = program::<SchedClassifier>(&mut ebpf, DATA_PATH_TCX)?.load() {
+            // Other modes do without; whoever wants this one hears of it again.
+            tracing::warn!("{:#}", anyhow::Error::new(failed(DATA_PATH_TCX)(error)));
         }
         let hz = clock::calibrate(|| sweep(&mut ebpf, clock_request()))?;
         if !taken_over {
