@@ -220,8 +220,15 @@ pub(crate) fn links(wing: u32) -> Vec<Link> {
     let first = 1 + wing * (1 + BACKENDS);
     // All of them: clients have many addresses.
     let sources = || vec![Default::default()];
-    let link =
-        |id, interface, network| Link { id, interface, vlan: None, network, sources: sources(), dns: None };
+    let link = |id, interface, network| Link {
+        id,
+        interface,
+        vlan: None,
+        mode: ModeWish::Native,
+        network,
+        sources: sources(),
+        dns: None,
+    };
     let providers = (0..BACKENDS).map(|at| link(first + 1 + at, provider(wing, at), PROVIDER));
     std::iter::once(link(first, consumer(wing), CONSUMER)).chain(providers).collect()
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use plnat_common::reason::COLUMNS;
 use plnat_common::record::{Account, Event, Line, SweepReport, SweepRequest};
 
+pub use crate::intent::ModeWish;
 use crate::plan::{Records, Write};
 
 /// How many records each map holds; fixed when the maps are made.
@@ -139,21 +140,6 @@ impl AttachMode {
     }
 }
 
-/// Where an operator wants the program.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ModeWish {
-    /// Wherever it works for all frames, and there where it is fastest.
-    #[default]
-    Auto,
-    /// There and nowhere else.
-    Native,
-    /// There and nowhere else.
-    Tcx,
-    /// There and nowhere else.
-    Generic,
-}
-
 /// How an interface is to be attached.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Wish {
@@ -218,9 +204,9 @@ pub trait DataPlane: Send {
         Vec::new()
     }
 
-    /// Whether the program would see the VLAN tags of an interface's frames.
-    fn tag_sight(&self, interface: &str) -> TagSight {
-        let _ = interface;
+    /// Whether the program would see the VLAN tags of an interface's frames, attached as wished.
+    fn tag_sight(&self, interface: &str, wish: &Wish) -> TagSight {
+        let _ = (interface, wish);
         TagSight::Clear
     }
 

@@ -47,6 +47,8 @@ pub struct Link {
     pub interface: String,
     /// The tag of its frames; none for plain ones.
     pub vlan: Option<Vlan>,
+    /// Where in the kernel the interface's frames are to be handled; all its links say the same.
+    pub mode: ModeWish,
     /// Durable network id, 1 or more.
     pub network: u32,
     /// Addresses that its clients may have.
@@ -62,6 +64,33 @@ pub struct Dns {
     pub address: Ipv4Addr,
     /// Queries a second in the long run, 1 or more.
     pub queries_per_second: u32,
+}
+
+/// Where an operator wants the program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeWish {
+    /// Wherever it works for all frames, and there where it is fastest.
+    #[default]
+    Auto,
+    /// In the driver and nowhere else.
+    Native,
+    /// On socket buffers and nowhere else.
+    Tcx,
+    /// On socket buffers that are made plain for the driver's program, and nowhere else.
+    Generic,
+}
+
+impl ModeWish {
+    /// The word for it in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Tcx => "tcx",
+            Self::Generic => "generic",
+        }
+    }
 }
 
 impl Link {

@@ -93,8 +93,8 @@ pub(crate) fn plnat_sweep(ctx: XdpContext) -> u32 {
 }
 
 /// Sends the RSTs that the sweep left, one each run; see `reset`.
-#[xdp]
-pub(crate) fn plnat_reset(ctx: XdpContext) -> u32 {
+#[classifier]
+pub(crate) fn plnat_reset(ctx: TcContext) -> i32 {
     reset::send(&ctx)
 }
 

@@ -6,23 +6,25 @@
 //! number, and a RST that the receiver answers with a challenge.
 //!
 //! The sweep runs on a made-up packet and cannot send others: it leaves what is to be sent in `RESETS`, and the daemon runs
-//! `plnat_reset` as often as there is something in it, on frames that are sent.
+//! `plnat_reset` as often as there is something in it, on a socket buffer whose clones are sent. Any interface takes those; frames
+//! that XDP redirects would be lost in a veth whose other end is not made ready for them.
 
 use core::ptr::{read_volatile, write_volatile};
 
-use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_STOLEN};
 use aya_ebpf::btf_maps::{Array, Queue};
-use aya_ebpf::helpers::bpf_xdp_adjust_head;
+use aya_ebpf::helpers::{bpf_clone_redirect, bpf_skb_change_tail};
 use aya_ebpf::macros::btf_map;
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::programs::TcContext;
 use plnat_common::checksum::fold;
 use plnat_common::net::{Ip4, MacPair, Ports, TCP, Tags};
 use plnat_common::reason::Reason;
-use plnat_common::record::{Line, RESET_FRAME, RESETS_BOTH, tcp_state};
+use plnat_common::record::{Line, RESETS_BOTH, tcp_state};
 
+use crate::context::Buffer;
 use crate::packet::{Packet, at};
 use crate::session::line;
-use crate::{Trip, backend, count, egress, endpoint, rewrite, tag, tcp};
+use crate::{Trip, backend, count, endpoint, rewrite, tcp};
 
 #[btf_map]
 static ACKNOWLEDGED: Array<u32, 524320> = Array::new();
@@ -151,22 +153,30 @@ const PSEUDO: u32 = u32::from_ne_bytes([0, TCP, 0, 20]);
 /// Bytes of a RST without tags.
 const LENGTH: usize = 14 + 20 + 20;
 
-/// Makes the frame the next RST that waits, and sends it; drops it when none waits.
+/// Makes the frame the next RST that waits, and sends a clone of it; drops it when none waits.
 #[inline(always)]
-pub(crate) fn send(ctx: &XdpContext) -> u32 {
-    let Some(reset) = next() else { return xdp_action::XDP_DROP };
-    let room = (RESET_FRAME - LENGTH) as i32;
+pub(crate) fn send(ctx: &TcContext) -> i32 {
+    let Some(reset) = next() else { return TC_ACT_SHOT };
+    let Tags([outer, inner]) = reset.tags;
+    let tags = 4 * ((outer != 0) as usize + (inner != 0) as usize);
     // SAFETY: the context of this run; packet pointers are made below.
-    if unsafe { bpf_xdp_adjust_head(ctx.ctx, room) } != 0
-        || !write(ctx, &reset)
-        || !tag::put_on(ctx, reset.tags, 0)
-    {
-        return xdp_action::XDP_DROP;
+    if unsafe { bpf_skb_change_tail(ctx.skb.skb, (LENGTH + tags) as u32, 0) } != 0 {
+        return TC_ACT_SHOT;
     }
-    let Ok(action) = egress::redirect(reset.egress) else { return xdp_action::XDP_DROP };
+    let buffer = Buffer::new(ctx);
+    let written = match tags {
+        0 => write::<0>(&buffer, &reset),
+        4 => write::<4>(&buffer, &reset),
+        _ => write::<8>(&buffer, &reset),
+    };
+    if !written {
+        return TC_ACT_SHOT;
+    }
+    // SAFETY: the context of this run; no packet pointer is used afterwards.
+    unsafe { bpf_clone_redirect(ctx.skb.skb, reset.egress, 0) };
     let trip = Trip { link: reset.link, service: reset.service, ..Trip::default() };
     count::other(&trip, Reason::ResetSent);
-    action
+    TC_ACT_STOLEN
 }
 
 #[inline(always)]
@@ -174,21 +184,29 @@ fn next() -> Option<Reset> {
     RESETS.pop().ok().flatten()
 }
 
+/// Writes the frame with `TAGS` bytes of tags.
 #[inline(always)]
-fn write(ctx: &XdpContext, reset: &Reset) -> bool {
-    let Some(frame) = at::<[u8; LENGTH]>(ctx, 0) else { return false };
-    let frame: *mut u8 = frame.cast();
+fn write<const TAGS: usize>(ctx: &Buffer, reset: &Reset) -> bool {
+    // All of it is checked in two pieces, since a length cannot be computed here.
+    let (Some(frame), Some(rest)) = (at::<[u8; 14]>(ctx, 0), at::<[u8; LENGTH - 12]>(ctx, 12 + TAGS)) else {
+        return false;
+    };
+    let (frame, rest): (*mut u8, *mut u8) = (frame.cast(), rest.cast());
+    let Tags(tags) = reset.tags;
     let (source, destination, ports) = (reset.source.0, reset.destination.0, reset.ports.0);
     let (sequence, acknowledgment) = (reset.sequence.to_be(), reset.acknowledgment.to_be());
     let addresses = source as u64 + destination as u64;
     let header = VERSION_LENGTH as u64 + DONT_FRAGMENT as u64 + TTL_PROTOCOL as u64 + addresses;
     let segment =
         PSEUDO as u64 + addresses + ports as u64 + sequence as u64 + acknowledgment as u64 + FLAGS as u64;
-    // SAFETY: `at` checked the whole length; XDP allows unaligned access.
+    // SAFETY: `at` checked all that is written; unaligned access is allowed.
     unsafe {
-        let kind = frame.add(12).cast::<u16>();
-        kind.write_unaligned(0x0800_u16.to_be());
-        let words = frame.add(14).cast::<u32>();
+        for tag in 0..TAGS / 4 {
+            let Some(word) = at::<u32>(ctx, 12 + 4 * tag) else { return false };
+            word.write_unaligned(tags[tag]);
+        }
+        rest.cast::<u16>().write_unaligned(0x0800_u16.to_be());
+        let words = rest.add(2).cast::<u32>();
         words.write_unaligned(VERSION_LENGTH);
         words.add(1).write_unaligned(DONT_FRAGMENT);
         words.add(2).write_unaligned(TTL_PROTOCOL | (!fold(header) as u32) << 16);

@@ -3,6 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 use std::net::Ipv4Addr;
 
+use crate::ring;
+
 /// Where every consumer's endpoint is unless a test says otherwise.
 pub const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 4);
 
@@ -23,6 +25,8 @@ pub struct Config {
     pub gateway: String,
     /// Tables at the end.
     pub extra: String,
+    /// `mode` of all links.
+    pub mode: &'static str,
     /// Room for sessions.
     pub sessions: u32,
     /// Providers; the interface of each is its name with a zero.
@@ -122,6 +126,7 @@ impl Config {
         Self {
             gateway: String::new(),
             extra: String::new(),
+            mode: if ring::is("native") { "native" } else { "auto" },
             sessions: 16_384,
             providers: vec![Provider {
                 name: "provider".into(),
@@ -138,7 +143,9 @@ impl Config {
 
     /// The file, with directories.
     pub fn text(&self, state_dir: &str, run_dir: &str) -> String {
+        let link = format!("[[link]]\nmode = \"{}\"\n", self.mode);
         format!("[gateway]\nstate_dir = \"{state_dir}\"\nrun_dir = \"{run_dir}\"\n{self}")
+            .replace("[[link]]\n", &link)
     }
 }
 

@@ -20,6 +20,7 @@ use plnat_common::record::{
 };
 
 use crate::frame::{Frame, MacBytes, Upper, verify};
+use crate::ring;
 
 /// Any record, as aya wants it.
 #[repr(transparent)]
@@ -86,6 +87,12 @@ pub enum Row {
     /// Of a service by slot.
     Service(u32),
 }
+
+/// Answers about socket buffers: `TC_ACT_UNSPEC` and so on.
+const UNSPEC: u32 = u32::MAX;
+const SHOT: u32 = 2;
+const STOLEN: u32 = 4;
+const REDIRECT: u32 = 7;
 
 /// Rows that are compared: links and services 0 to 7.
 const ROWS: u32 = 8;
@@ -196,11 +203,7 @@ impl Gate {
         let trace = std::env::var("TRACE").map_or(0u8, |level| level.parse().unwrap_or(0));
         let mut ebpf = EbpfLoader::new()
             .btf(None)
-            .verifier_log_level(if std::env::var_os("VERBOSE").is_some() {
-                aya::VerifierLogLevel::VERBOSE
-            } else {
-                aya::VerifierLogLevel::STATS
-            })
+            .verifier_log_level(aya::VerifierLogLevel::STATS)
             .map_max_entries("SESSIONS", lines + 32)
             .map_max_entries("PORT_BLOCKS", 16)
             .map_max_entries("ACCOUNTS", 16)
@@ -208,17 +211,16 @@ impl Gate {
             .override_global("LINES", &lines, true)
             .override_global("AYA_LOG_LEVEL", &trace, true)
             .load(&object()?)?;
-        for name in ["plnat", "plnat_sweep", "plnat_reset"] {
+        for name in ["plnat", "plnat_sweep"] {
             let program: &mut Xdp = ebpf.program_mut(name).context("no such program")?.try_into()?;
             program.load().with_context(|| format!("the verifier refused {name}"))?;
-            // The third has no interface left, and is seldom run.
-            if name != "plnat_reset" {
-                keep_dispatched(program)?;
-            }
+            keep_dispatched(program)?;
         }
-        let tcx: &mut SchedClassifier =
-            ebpf.program_mut("plnat_tcx").context("no such program")?.try_into()?;
-        tcx.load().context("the verifier refused plnat_tcx")?;
+        for name in ["plnat_tcx", "plnat_reset"] {
+            let program: &mut SchedClassifier =
+                ebpf.program_mut(name).context("no such program")?.try_into()?;
+            program.load().with_context(|| format!("the verifier refused {name}"))?;
+        }
         let mut gate = Self { ebpf, bench: None, interfaces, lines };
         for side in Side::ALL {
             gate.device(side, true)?;
@@ -445,7 +447,8 @@ impl Gate {
         info.verified_instruction_count().context("the kernel does not say (5.16 and later do)")
     }
 
-    /// Runs a program on a frame `repeat` times, each on what the one before left; returns the last answer and frame.
+    /// Runs a program on a frame `repeat` times, each on what the one before left; returns the last answer and frame. Answers
+    /// about socket buffers are translated into those of XDP. The data path is the one for the ring's mode.
     pub fn test_run(
         &mut self,
         program: &str,
@@ -453,21 +456,40 @@ impl Gate {
         frame: &[u8],
         repeat: u32,
     ) -> Result<(u32, Vec<u8>)> {
-        let program: &mut Xdp = self.ebpf.program_mut(program).context("no such program")?.try_into()?;
+        let program = if program == "plnat" && ring::is("tcx") { "plnat_tcx" } else { program };
         let mut out = vec![0; frame.len() + 64];
-        let mut md = [0u32; 6];
-        md[1] = frame.len() as u32;
-        md[3] = ingress.unwrap_or(0);
-        let md = bytemuck::bytes_of(&md);
-        let result = program.test_run(TestRunOptions {
+        let mut md = [0u32; 11];
+        let loaded = self.ebpf.program_mut(program).context("no such program")?;
+        let is_xdp = matches!(loaded, Program::Xdp(_));
+        let index = ingress.unwrap_or(0);
+        let length = if is_xdp {
+            (md[1], md[3]) = (frame.len() as u32, index);
+            6
+        } else {
+            (md[9], md[10]) = (index, index);
+            md.len()
+        };
+        let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut out),
-            ctx_in: ingress.is_some().then_some(md),
+            ctx_in: ingress.is_some().then_some(bytemuck::cast_slice(&md[..length])),
             repeat,
             ..Default::default()
-        })?;
+        };
+        let result = match loaded {
+            Program::Xdp(program) => program.test_run(options)?,
+            Program::SchedClassifier(program) => program.test_run(options)?,
+            _ => bail!("{program} is of another kind"),
+        };
         out.truncate(result.data_size_out as usize);
-        Ok((result.return_value, out))
+        let answer = match result.return_value {
+            answer if is_xdp => answer,
+            UNSPEC => 2,
+            SHOT => 1,
+            STOLEN | REDIRECT => 4,
+            other => bail!("{program} answered {other}"),
+        };
+        Ok((answer, out))
     }
 
     /// All counters now.

@@ -8,6 +8,7 @@ pub mod gate;
 pub mod host;
 pub mod http;
 pub mod load;
+pub mod ring;
 pub mod scene;
 pub mod space;
 pub mod udp;

@@ -16,7 +16,7 @@ use crate::config::{Config, ENDPOINT, HTTP, UDP, UDP_BACKEND};
 use crate::daemon::Gateway;
 use crate::host::{Host, plug};
 use crate::http::Site;
-use crate::space::{Space, ip, wait};
+use crate::space::{Space, ip, run, wait};
 use crate::udp::Echo;
 
 /// The address of every consumer's client.
@@ -46,7 +46,7 @@ pub struct World {
     pub config: Config,
     consumers: BTreeMap<String, Host>,
     servers: BTreeMap<(String, Ipv4Addr), Server>,
-    _bridges: Vec<Space>,
+    bridges: Vec<Space>,
 }
 
 impl World {
@@ -65,7 +65,7 @@ impl World {
         let gateway = Gateway::new();
         gateway.write(&config);
         let mut world =
-            Self { gateway, config, consumers: BTreeMap::new(), servers: BTreeMap::new(), _bridges: vec![] };
+            Self { gateway, config, consumers: BTreeMap::new(), servers: BTreeMap::new(), bridges: vec![] };
         for provider in world.config.providers.clone() {
             let bridge = Space::new();
             bridge.run(|| {
@@ -92,7 +92,7 @@ impl World {
                 let echo = Echo::start(&host, UDP_BACKEND, &identity);
                 world.servers.insert((provider.name.clone(), address), Server { site, echo, host });
             }
-            world._bridges.push(bridge);
+            world.bridges.push(bridge);
         }
         for consumer in &world.config.consumers {
             let host = Host::new();
@@ -100,6 +100,14 @@ impl World {
             world.consumers.insert(consumer.name.clone(), host);
         }
         world
+    }
+
+    /// Makes the other ends of the gateway's interfaces ready for a program in their drivers.
+    pub fn prepare_for_drivers(&self) {
+        let ends = self.consumers.values().map(|host| (host.space(), "eth0"));
+        for (space, device) in ends.chain(self.bridges.iter().map(|bridge| (bridge, "uplink"))) {
+            space.run(move || run("ethtool", &format!("-K {device} gro on tx off txvlan off")));
+        }
     }
 
     /// Waits until all backends take sessions.

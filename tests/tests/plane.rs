@@ -9,6 +9,8 @@ mod interfaces;
 mod kit;
 #[path = "plane/life.rs"]
 mod life;
+#[path = "plane/modes.rs"]
+mod modes;
 #[path = "plane/next_hops.rs"]
 mod next_hops;
 #[path = "plane/pins.rs"]

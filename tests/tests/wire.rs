@@ -18,6 +18,8 @@ mod life;
 mod manners;
 #[path = "wire/nat.rs"]
 mod nat;
+#[path = "wire/offloads.rs"]
+mod offloads;
 #[path = "wire/overlap.rs"]
 mod overlap;
 #[path = "wire/reach.rs"]

@@ -8,7 +8,7 @@ use super::gateway::Gateway;
 use super::resolve::{DEFAULT_GROUP, Names};
 use super::section::Section;
 use super::value::{Complaint, address, location, name, number, prefix, text, word};
-use crate::intent::{Vlan, VlanProtocol};
+use crate::intent::{ModeWish, Vlan, VlanProtocol};
 use crate::model::{
     Kind, LinkDns, LinkSpec, Location, Name, NetworkSpec, Policies, Reference, ResourceId, SubnetSpec,
 };
@@ -87,6 +87,7 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
     let sources = section.list("sources", "[\"10.0.0.0/16\"]", prefix);
     let dns = read_dns(section);
     let vlan = read_vlan(section);
+    let mode = section.optional("mode", word(&MODES)).unwrap_or_default();
     let network = network?;
     let (network, may_wait) = match names.resolve_free(Kind::VirtualNetwork, &network) {
         Ok(id) => (Some(id), false),
@@ -97,6 +98,7 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
                 return Some(LinkSpec {
                     interface: interface?,
                     vlan,
+                    mode,
                     network: full?,
                     may_wait: true,
                     sources,
@@ -109,8 +111,15 @@ pub(super) fn read_link(section: &Section<'_>, names: &Names) -> Option<LinkSpec
             (None, false)
         }
     };
-    Some(LinkSpec { interface: interface?, vlan, network: network?, may_wait, sources, dns })
+    Some(LinkSpec { interface: interface?, vlan, mode, network: network?, may_wait, sources, dns })
 }
+
+const MODES: [(&str, ModeWish); 4] = [
+    (ModeWish::Auto.name(), ModeWish::Auto),
+    (ModeWish::Native.name(), ModeWish::Native),
+    (ModeWish::Tcx.name(), ModeWish::Tcx),
+    (ModeWish::Generic.name(), ModeWish::Generic),
+];
 
 const PROTOCOLS: [(&str, VlanProtocol); 2] =
     [("802.1Q", VlanProtocol::Customer), ("802.1ad", VlanProtocol::Provider)];

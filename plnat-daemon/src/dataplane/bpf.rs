@@ -26,7 +26,7 @@ use std::path::PathBuf;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunAttrs, TestRunOptions, Xdp};
+use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use nix::net::if_::if_nametoindex;
 use plnat_common::record::{Account, Event, Meta, RESET_FRAME, SweepReport, SweepRequest, sweep_mode};
 use tracing::level_filters::LevelFilter;
@@ -52,8 +52,6 @@ const DATA_PATH_TCX: &str = "plnat_tcx";
 const SWEEP: &str = "plnat_sweep";
 /// Name of the program that sends a RST.
 const RESET: &str = "plnat_reset";
-/// Frames that the kernel sends at once.
-const BATCH: u32 = 64;
 /// What [`SWEEP`] returns when it is done (`XDP_PASS`).
 const DONE: u32 = 2;
 
@@ -100,14 +98,15 @@ impl BpfPlane {
         let bpffs = BpfFs::open(&options.bpffs)?;
         let _undisturbed = Undisturbed::new();
         let object::Loaded { mut ebpf, meta, capacity, taken_over } = object::load(options, &bpffs)?;
-        for name in [DATA_PATH, SWEEP, RESET] {
-            program::<Xdp>(&mut ebpf, name)?
-                .load()
-                .map_err(|error| kernel(format!("loading the program {name}"), error))?;
+        let failed = |name| move |error| kernel(format!("loading the program {name}"), error);
+        for name in [DATA_PATH, SWEEP] {
+            program::<Xdp>(&mut ebpf, name)?.load().map_err(failed(name))?;
         }
-        program::<SchedClassifier>(&mut ebpf, DATA_PATH_TCX)?
-            .load()
-            .map_err(|error| kernel(format!("loading the program {DATA_PATH_TCX}"), error))?;
+        program::<SchedClassifier>(&mut ebpf, RESET)?.load().map_err(failed(RESET))?;
+        if let Err(error) = program::<SchedClassifier>(&mut ebpf, DATA_PATH_TCX)?.load() {
+            // Other modes do without; whoever wants this one hears of it again.
+            tracing::warn!("{:#}", anyhow::Error::new(failed(DATA_PATH_TCX)(error)));
+        }
         let hz = clock::calibrate(|| sweep(&mut ebpf, clock_request()))?;
         if !taken_over {
             // Only now: an object that the kernel refuses leaves no maps behind.
@@ -187,8 +186,9 @@ impl DataPlane for BpfPlane {
         self.links.list()
     }
 
-    fn tag_sight(&self, interface: &str) -> TagSight {
-        offload::tag_sight(interface)
+    /// A socket buffer keeps its tag, wherever that is.
+    fn tag_sight(&self, interface: &str, wish: &Wish) -> TagSight {
+        if self.links.would_be_tcx(interface, wish) { TagSight::Clear } else { offload::tag_sight(interface) }
     }
 
     fn jiffies_per_second(&self) -> u32 {
@@ -200,11 +200,10 @@ impl DataPlane for BpfPlane {
     }
 
     fn send_resets(&mut self, count: u32) -> Result<(), PlaneError> {
-        program::<Xdp>(&mut self.ebpf, RESET)?
+        program::<SchedClassifier>(&mut self.ebpf, RESET)?
             .test_run(TestRunOptions {
                 data_in: Some(&[0; RESET_FRAME]),
                 repeat: count,
-                attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
                 ..TestRunOptions::default()
             })
             .map_err(|error| kernel(format!("sending {count} resets"), error))?;

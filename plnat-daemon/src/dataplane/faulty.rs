@@ -120,6 +120,10 @@ impl<P: DataPlane> DataPlane for FaultyPlane<P> {
         self.plane.attach(interface, wish)
     }
 
+    fn unreachable(&self, interfaces: &[&str]) -> Option<String> {
+        self.plane.unreachable(interfaces)
+    }
+
     fn detach(&mut self, interface: &str) -> Result<(), PlaneError> {
         self.faults.pass("detaching the program")?;
         self.plane.detach(interface)
@@ -129,8 +133,8 @@ impl<P: DataPlane> DataPlane for FaultyPlane<P> {
         self.plane.attachments()
     }
 
-    fn tag_sight(&self, interface: &str) -> TagSight {
-        self.plane.tag_sight(interface)
+    fn tag_sight(&self, interface: &str, wish: &Wish) -> TagSight {
+        self.plane.tag_sight(interface, wish)
     }
 
     fn jiffies_per_second(&self) -> u32 {

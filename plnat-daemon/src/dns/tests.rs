@@ -239,6 +239,14 @@ fn a_frame_is_read_as_it_was_written() {
     assert_eq!((read.client, read.payload), (CLIENT, &b"question"[..]));
     let padded = [&frame[..], &[0; 20]].concat();
     assert_eq!(frame::read(&padded, DNS), Some(read), "Ethernet pads short frames");
+    // As a sender on the same machine leaves it: the sum of the pseudo header, here of 10.0.0.10 and 10.0.0.53 with 16 bytes.
+    let mut partial = frame.clone();
+    let [client, server] = [CLIENT.address.ip(), &DNS].map(|it| it.to_bits());
+    let sum = (client >> 16) + (client & 0xffff) + (server >> 16) + (server & 0xffff) + 17 + 16;
+    partial[40..42].copy_from_slice(&((sum & 0xffff) as u16 + (sum >> 16) as u16).to_be_bytes());
+    assert_eq!(frame::read(&partial, DNS), Some(read));
+    partial[41] ^= 1;
+    assert_eq!(frame::read(&partial, DNS), None);
     assert_eq!(frame::read(&frame, Ipv4Addr::new(10, 0, 0, 54)), None);
     for length in 0..frame.len() {
         assert_eq!(frame::read(&frame[..length], DNS), None, "{length} bytes");

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::intent::ModeWish;
+
 use super::Model;
 use super::declaration::{Declaration, Wanted};
 use super::endpoint::EndpointSpec;
@@ -107,6 +109,7 @@ impl<'a> Index<'a> {
 
     pub(super) fn check_links(&self, links: &[LinkSpec], refusals: &mut Vec<Refusal>) {
         let mut first: BTreeMap<String, (usize, &ResourceId)> = BTreeMap::new();
+        let mut modes: BTreeMap<&str, ModeWish> = BTreeMap::new();
         for link in links {
             let (occurrence, network) = first.entry(link.name()).or_insert((0, &link.network));
             let subject = Subject::Link { interface: link.name(), occurrence: *occurrence };
@@ -116,6 +119,11 @@ impl<'a> Index<'a> {
                 refuse(field!["interface"], Why::SecondLink { interface, network: network.short() });
             }
             *occurrence += 1;
+            let mode = *modes.entry(&link.interface).or_insert(link.mode);
+            if mode != link.mode {
+                let interface = link.interface.clone();
+                refuse(field!["mode"], Why::OtherMode { interface, mode: mode.name() });
+            }
             link.check(refuse);
             if !link.may_wait {
                 self.known_network("network", &link.network, refuse);

@@ -9,7 +9,7 @@ use super::meta::Meta;
 use super::name::{Location, Name};
 use super::refusal::{Path, Why, field};
 use super::resource::ResourceId;
-use crate::intent::{Vlan, link_name};
+use crate::intent::{ModeWish, Vlan, link_name};
 
 /// A virtual network. Networks of different owners may use the same addresses.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct LinkSpec {
     /// The tag of its frames; none for plain ones.
     #[serde(default)]
     pub vlan: Option<Vlan>,
+    /// Where in the kernel the interface's frames are to be handled.
+    #[serde(default)]
+    pub mode: ModeWish,
     /// The network behind it.
     pub network: ResourceId,
     /// Whether the network may be missing, because it is made through the resource API. The link waits for it then.

@@ -109,6 +109,7 @@ impl Model {
             id: link.id,
             interface: link.spec.interface.clone(),
             vlan: link.spec.vlan,
+            mode: link.spec.mode,
             network: network.id,
             sources: link.spec.sources(&network.spec),
             dns: dns

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::*;
-use crate::intent::{ConnectionState, Distribution, Protocol};
+use crate::intent::{ConnectionState, Distribution, ModeWish, Protocol};
 
 /// A model with a clock and a source of GUIDs that count.
 #[derive(Default)]
@@ -116,6 +116,7 @@ fn link(owner: &str) -> LinkSpec {
     LinkSpec {
         interface: format!("{owner}0"),
         vlan: None,
+        mode: ModeWish::Auto,
         network,
         may_wait: false,
         sources: vec![],

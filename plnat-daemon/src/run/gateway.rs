@@ -1,7 +1,7 @@
 //! The gateway: model, planner, data plane and store, brought together. One thread owns it and every call ends in the same
 //! way: what is wanted is planned, kept, compared with what is installed, and written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,10 +18,10 @@ use super::sweep::Sweeps;
 use super::usage::Usage;
 use crate::auth::{AccessError, KeyKeeper};
 use crate::config::{self, Config, Diagnostics};
-use crate::dataplane::{DataPlane, PlaneError, TagSight};
+use crate::dataplane::{DataPlane, PlaneError, TagSight, Wish};
 use crate::dns;
 use crate::events::{EventBus, EventError, NewEvent, kind};
-use crate::intent::Delta;
+use crate::intent::{self, Delta, ModeWish};
 use crate::model::{Event, Model, ProbeTarget};
 use crate::netlink;
 use crate::plan::{self, Draft, PlanError, Planner, Records};
@@ -37,6 +37,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 const ATTACH: Duration = Duration::from_secs(5);
 /// Plans in a row that only follow from sweeps; more would mean that two plans contradict each other.
 const ROUNDS: u32 = 8;
+
+/// Interfaces by name, with their index while they are there, and where the program is to be.
+type Ways = BTreeMap<String, (Option<u32>, ModeWish)>;
 
 /// What a gateway is made of.
 pub struct Parts<P> {
@@ -138,8 +141,10 @@ pub struct Gateway<P> {
     published: (Model, Arc<plan::Ground>),
     pub(super) usage: Usage,
     pub(super) quotas: Quotas,
-    /// Index of the interface that the program is attached to, by name.
-    attached: BTreeMap<String, u32>,
+    /// Index of the interface that the program is attached to, and how that was wished (none: by a predecessor), by name.
+    attached: BTreeMap<String, (u32, Option<Wish>)>,
+    /// The interfaces that the program goes to, and the first of them that XDP cannot redirect to.
+    ways: (Ways, Option<String>),
     sweep_due: bool,
     retry: Option<(Instant, Duration)>,
     next_attach: Instant,
@@ -171,7 +176,7 @@ impl<P: DataPlane> Gateway<P> {
         wrong.extend(corrections(SLOTS, &slots, &planner.export()));
         let mut grounds = Grounds::default();
         grounds.remember(&installed, |slot| planner.backend(slot), Instant::now());
-        let attached = plane.attachments().into_iter().map(|it| (it.interface, it.index)).collect();
+        let attached = plane.attachments().into_iter().map(|it| (it.interface, (it.index, None))).collect();
         let now = Timestamp::now();
         Ok(Self {
             sweeps: Sweeps::new(&plane),
@@ -199,6 +204,7 @@ impl<P: DataPlane> Gateway<P> {
             unattached: BTreeMap::new(),
             health_reasons: HashMap::new(),
             attached,
+            ways: Default::default(),
             // Whatever a predecessor left half done.
             sweep_due: adopted,
             retry: None,
@@ -528,9 +534,11 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Attaches the program where the model has a link, once the records are there, and detaches it elsewhere.
     fn attach(&mut self) {
-        let wanted: BTreeSet<String> =
-            self.planner.links().iter().map(|link| link.interface.clone()).collect();
-        let left: Vec<String> = self.attached.keys().filter(|it| !wanted.contains(*it)).cloned().collect();
+        let index = |name: &str| self.grounds.interface(name).map(|it| it.index);
+        let way = |link: &intent::Link| (link.interface.clone(), (index(&link.interface), link.mode));
+        let wanted: Ways = self.planner.links().iter().map(way).collect();
+        let left: Vec<String> =
+            self.attached.keys().filter(|it| !wanted.contains_key(*it)).cloned().collect();
         for interface in left {
             match self.plane.detach(&interface) {
                 Ok(()) => {
@@ -540,9 +548,15 @@ impl<P: DataPlane> Gateway<P> {
                 Err(error) => tracing::error!(interface, "{error}"),
             }
         }
+        if self.ways.0 != wanted {
+            let names: Vec<&str> = wanted.keys().map(String::as_str).collect();
+            let unreachable = self.plane.unreachable(&names);
+            self.ways = (wanted.clone(), unreachable);
+        }
         let before = std::mem::take(&mut self.unattached);
-        for interface in wanted {
-            if let Err(problem) = self.attach_to(&interface) {
+        for (interface, (index, mode)) in wanted {
+            let wish = Wish { mode, unreachable: self.ways.1.clone() };
+            if let Err(problem) = self.attach_to(&interface, index, wish) {
                 if before.get(&interface) != Some(&problem) {
                     tracing::error!(interface, "{problem}");
                 }
@@ -553,40 +567,41 @@ impl<P: DataPlane> Gateway<P> {
     }
 
     /// Attaches to an interface, unless it is the one that the program is attached to already. The error is for people.
-    fn attach_to(&mut self, interface: &str) -> Result<(), String> {
-        let Some(index) = self.grounds.interface(interface).map(|it| it.index) else {
+    fn attach_to(&mut self, interface: &str, index: Option<u32>, wish: Wish) -> Result<(), String> {
+        let Some(index) = index else {
             return Err("there is no such Ethernet interface: make it, or correct [[link]]".to_owned());
         };
-        let attached = self.attached.get(interface) == Some(&index);
-        if let Err(problem) = self.sees_tags(interface) {
+        if let Err(problem) = self.sees_tags(interface, &wish) {
             // A link with tags may have come to others that are there already.
-            if attached && let Err(error) = self.plane.detach(interface) {
+            if self.attached.contains_key(interface)
+                && let Err(error) = self.plane.detach(interface)
+            {
                 tracing::error!(interface, "{error}");
             }
             return Err(problem);
         }
-        if attached {
+        if self.attached.get(interface).is_some_and(|it| it.0 == index && it.1.as_ref() == Some(&wish)) {
             return Ok(());
         }
         if self.stuck.is_some() {
             return Err("waits until the data plane is as the configuration wants it".to_owned());
         }
-        self.plane
-            .attach(interface, &crate::dataplane::Wish::default())
-            .map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
-        tracing::info!(interface, "attached");
-        self.attached.insert(interface.to_owned(), index);
+        self.plane.attach(interface, &wish).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+        let attachments = self.plane.attachments();
+        let mode = attachments.iter().find(|it| it.interface == interface).map(|it| it.mode.name());
+        tracing::info!(interface, mode, "attached");
+        self.attached.insert(interface.to_owned(), (index, Some(wish)));
         Ok(())
     }
 
     /// Whether the program would see the tags that tell an interface's links apart. Where it does not, frames of one link
     /// could be taken for another's.
-    fn sees_tags(&self, interface: &str) -> Result<(), String> {
+    fn sees_tags(&self, interface: &str, wish: &Wish) -> Result<(), String> {
         let links = || self.planner.links().iter().filter(|link| link.interface == interface);
         if links().all(|link| link.vlan.is_none()) {
             return Ok(());
         }
-        match self.plane.tag_sight(interface) {
+        match self.plane.tag_sight(interface, wish) {
             TagSight::Clear => Ok(()),
             TagSight::Hidden { remedy } => {
                 Err(format!("VLAN tags would be hidden from the program: run `{remedy}`"))

@@ -12,6 +12,7 @@ use plnat_common::record::{
 use plnat_tests::frame::flag::{ACK, SYN};
 use plnat_tests::frame::{Frame, Upper, arp};
 use plnat_tests::gate::{Gate, MTU, PROVIDER_NETWORK, Row, Side};
+use plnat_tests::ring;
 use plnat_tests::scene::*;
 
 const Q: u16 = Tags::CUSTOMER;
@@ -45,6 +46,26 @@ impl Wire {
         }
         frame.extend(&plain[12..]);
         frame
+    }
+}
+
+impl Wire {
+    /// As the program leaves such a frame: a socket buffer has its outer tag beside it, where a test run does not show it. The wire
+    /// ring does.
+    fn out(self, plain: &[u8], priority: [u16; 2]) -> Vec<u8> {
+        let mut frame = self.frame(plain, priority);
+        frame.drain(12..12 + 4 * self.beside());
+        frame
+    }
+
+    fn beside(self) -> usize {
+        usize::from(ring::is("tcx")).min(self.0.len())
+    }
+
+    /// The source port in a frame that the program left.
+    fn port(self, frame: &[u8]) -> u16 {
+        let at = 34 + 4 * (self.0.len() - self.beside());
+        u16::from_be_bytes([frame[at], frame[at + 1]])
     }
 }
 
@@ -120,18 +141,17 @@ fn any_mix_of_plain_and_tagged_ways_carries_a_session_and_keeps_the_priority() -
                 };
                 let sent = to_endpoint(Side::Contoso, upper(number, service, SYN));
                 let out = gate.run(Side::Contoso, &client.frame(&sent.bytes(), priority))?.frame;
-                let skip = 4 * server.0.len();
-                let nat_port = u16::from_be_bytes([out[34 + skip], out[35 + skip]]);
-                let wanted = server.frame(&at_backend(&sent, NAT, nat_port, port).bytes(), kept(client));
+                let nat_port = server.port(&out);
+                let wanted = server.out(&at_backend(&sent, NAT, nat_port, port).bytes(), kept(client));
                 ensure!(out == wanted, "{client:?} to {server:?}\n{out:02x?}, expected\n{wanted:02x?}");
                 let answer = to_nat(NAT, upper(port, nat_port, SYN | ACK));
                 let wanted =
-                    client.frame(&at_client(Side::Contoso, &answer, number, service).bytes(), kept(server));
+                    client.out(&at_client(Side::Contoso, &answer, number, service).bytes(), kept(server));
                 let frame = server.frame(&answer.bytes(), priority);
                 run(&mut gate, Side::Provider, &frame, ToClient, Side::Provider.link(), &wanted)
                     .with_context(|| format!("{server:?} to {client:?}"))?;
                 let next = to_endpoint(Side::Contoso, upper(number, service, ACK));
-                let wanted = server.frame(&at_backend(&next, NAT, nat_port, port).bytes(), kept(client));
+                let wanted = server.out(&at_backend(&next, NAT, nat_port, port).bytes(), kept(client));
                 run(
                     &mut gate,
                     Side::Contoso,
@@ -166,7 +186,7 @@ fn two_consumers_on_one_interface_with_the_same_addresses_are_told_apart_by_thei
     ensure!(ports[0] != ports[1]);
     for (wire, port) in [ONE, OTHER].into_iter().zip(ports) {
         let answer = to_nat(NAT, tcp(BACKEND_PORT, port, SYN | ACK));
-        let wanted = wire.frame(&at_client(Side::Contoso, &answer, 40000, FRONTEND_PORT).bytes(), [0; 2]);
+        let wanted = wire.out(&at_client(Side::Contoso, &answer, 40000, FRONTEND_PORT).bytes(), [0; 2]);
         run(&mut gate, Side::Provider, &answer.bytes(), ToClient, Side::Provider.link(), &wanted)?;
     }
     endpoint_state_of(&mut gate, FABRIKAM, endpoint_state::REJECTED)?;
@@ -208,7 +228,10 @@ fn a_frame_with_other_tags_than_a_links_is_dropped_by_name_and_untouched() -> Re
             let frame = wire.frame(&plain, [0; 2])[..length.max(14)].to_vec();
             let outcome = gate.run(Side::Contoso, &frame)?;
             ensure!(
-                outcome.action != 3 && outcome.action != 4 && outcome.frame == frame,
+                outcome.action != 3
+                    && outcome.action != 4
+                    && [&frame[12..], &frame[frame.len().min(12 + 4 * wire.beside())..]]
+                        .contains(&&outcome.frame[12..]),
                 "{length}: {outcome:?}"
             );
         }
@@ -251,10 +274,9 @@ fn a_tag_that_has_a_priority_alone_is_as_good_as_none() -> Result<()> {
     let frame = PRIORITY.frame(&sent.bytes(), [5, 0]);
     for provider in [PLAIN, ONE] {
         let out = gate(PLAIN, provider)?.run(Side::Contoso, &frame)?.frame;
-        let skip = 4 * provider.0.len();
-        let port = u16::from_be_bytes([out[34 + skip], out[35 + skip]]);
+        let port = provider.port(&out);
         let wanted = at_backend(&sent, NAT, port, BACKEND_PORT).bytes();
-        ensure!(out == provider.frame(&wanted, [5, 0]), "{out:02x?}");
+        ensure!(out == provider.out(&wanted, [5, 0]), "{out:02x?}");
     }
     let outcome = gate(ONE, PLAIN)?.run(Side::Contoso, &frame)?;
     ensure!(outcome.moved == [(Row::Link(0), Untagged.column(), 1)], "{:?}", outcome.moved);
@@ -275,7 +297,7 @@ fn a_query_reaches_the_daemon_without_tags_and_with_the_mark_of_its_link() -> Re
         // What is no query leaves as it came, and nobody speaks in the name of the data path.
         let asked = arp(1, CLIENT_MAC, [0xff; 6], (CLIENT_MAC, CLIENT), ([0; 6], dns));
         let told = arp(2, side.mac(), CLIENT_MAC, (side.mac(), dns), (CLIENT_MAC, CLIENT));
-        run(&mut gate, side, &wire.frame(&asked, [3; 2]), ArpReply, link, &wire.frame(&told, [3; 2]))?;
+        run(&mut gate, side, &wire.frame(&asked, [3; 2]), ArpReply, link, &wire.out(&told, [3; 2]))?;
         for other in [link, link + 1] {
             let forged = Frame { to: marked(other), ..sent.clone() }.bytes();
             let outcome = gate.run(side, &wire.frame(&forged, [0; 2]))?;
@@ -291,7 +313,7 @@ fn answers_and_errors_and_what_passes_keep_their_tags_and_priority() -> Result<(
         let mut gate = gate(wire, wire)?;
         let priority = [0b1101, 0b0100];
         let (link, side) = (Side::Contoso.link(), Side::Contoso);
-        let both = |plain: &[u8], out: &[u8]| (wire.frame(plain, priority), wire.frame(out, priority));
+        let both = |plain: &[u8], out: &[u8]| (wire.frame(plain, priority), wire.out(out, priority));
         let asked = arp(1, CLIENT_MAC, [0xff; 6], (CLIENT_MAC, CLIENT), ([0; 6], ENDPOINT));
         let told = arp(2, side.mac(), CLIENT_MAC, (side.mac(), ENDPOINT), (CLIENT_MAC, CLIENT));
         let (frame, out) = both(&asked, &told);
@@ -327,7 +349,7 @@ fn errors_about_a_sessions_packets_find_their_way_through_tags() -> Result<()> {
     let mut gate = gate(TWO, ONE)?;
     let sent = to_endpoint(Side::Contoso, udp(40000, UDP_PORT));
     let out = gate.run(Side::Contoso, &TWO.frame(&sent.bytes(), [0; 2]))?.frame;
-    let port = u16::from_be_bytes([out[38], out[39]]);
+    let port = ONE.port(&out);
     let router = Ipv4Addr::new(10, 2, 0, 254);
     let error = |from: Ipv4Addr, about: &Frame| {
         let mut frame = Frame::new(
@@ -344,7 +366,7 @@ fn errors_about_a_sessions_packets_find_their_way_through_tags() -> Result<()> {
     let told = error(router, &got);
     let mut wanted = error(ENDPOINT, &Frame { ttl: got.ttl, ..sent });
     wanted.ttl = told.ttl - 1;
-    let wanted = TWO.frame(&wanted.bytes(), [0; 2]);
+    let wanted = TWO.out(&wanted.bytes(), [0; 2]);
     run(
         &mut gate,
         Side::Provider,
@@ -379,7 +401,7 @@ fn resets_have_tags_too() -> Result<()> {
     let client =
         |flags| TWO.frame(&to_endpoint(Side::Contoso, tcp(40000, FRONTEND_PORT, flags)).bytes(), [0; 2]);
     let out = gate.run(Side::Contoso, &client(SYN))?.frame;
-    let port = u16::from_be_bytes([out[38], out[39]]);
+    let port = ONE.port(&out);
     gate.run(Side::Provider, &ONE.frame(&to_nat(NAT, tcp(BACKEND_PORT, port, SYN | ACK)).bytes(), [0; 2]))?;
     gate.run(Side::Contoso, &client(ACK))?;
     let request =
@@ -409,7 +431,7 @@ fn an_endpoint_on_the_providers_own_tagged_link_works() -> Result<()> {
     gate.set("ENDPOINTS", CONTOSO, Endpoint { tags: ONE.tags(), ..record })?;
     let sent = to_endpoint(Side::Provider, tcp(40000, FRONTEND_PORT, SYN));
     let out = gate.run(Side::Provider, &ONE.frame(&sent.bytes(), [0; 2]))?.frame;
-    let port = u16::from_be_bytes([out[38], out[39]]);
-    ensure!(out == ONE.frame(&at_backend(&sent, NAT, port, BACKEND_PORT).bytes(), [0; 2]));
+    let port = ONE.port(&out);
+    ensure!(out == ONE.out(&at_backend(&sent, NAT, port, BACKEND_PORT).bytes(), [0; 2]));
     Ok(())
 }

@@ -1,17 +1,16 @@
 //! The data plane's life beyond the daemon's.
 
+use aya::programs::{SchedClassifier, TcAttachType};
 use nix::sys::signal::Signal;
 use plnat_tests::config::Config;
 use plnat_tests::http::{Connection, ask};
 use plnat_tests::space::wait;
 use plnat_tests::world::{WEB, World};
 
-/// Whether the gateway's interface has a program.
+/// Whether the gateway's interface has a program: on a veth by tcx.
 fn attached(world: &World) -> bool {
-    let shown = world.gateway.space().run(|| {
-        std::process::Command::new("ip").args(["link", "show", "dev", "contoso0"]).output().unwrap().stdout
-    });
-    String::from_utf8(shown).unwrap().contains("prog/xdp")
+    let query = || SchedClassifier::query_tcx("contoso0", TcAttachType::Ingress).unwrap().1;
+    world.gateway.space().run(move || query().iter().any(|it| it.name_as_str() == Some("plnat_tcx")))
 }
 
 #[test]

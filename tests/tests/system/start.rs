@@ -110,7 +110,7 @@ fn the_service_manager_is_told_when_the_daemon_is_ready_and_when_it_stops() {
         let status = world.gateway.json("status");
         assert_eq!(status["adopted"], adopted);
         assert!(
-            status["interfaces"].as_array().unwrap().iter().all(|it| it["state"] == "attached (native)"),
+            status["interfaces"].as_array().unwrap().iter().all(|it| it["state"] == "attached (tcx)"),
             "{status}"
         );
         assert!(!world.gateway.notices().contains(&"STOPPING=1".to_owned()));

@@ -2,6 +2,7 @@
 
 use plnat_tests::config::{Config, backend};
 use plnat_tests::http::{Connection, refusal};
+use plnat_tests::ring;
 use plnat_tests::space::wait;
 use plnat_tests::world::{WEB, World};
 
@@ -72,10 +73,8 @@ fn sessions_ports_counters_and_status_agree_with_what_the_hosts_did() {
     assert_eq!(status["connections"]["approved"], 2, "{status}");
     assert_eq!((&status["services"], &status["endpoints"]), (&1.into(), &2.into()), "{status}");
     assert_eq!(status["interfaces"].as_array().map(Vec::len), Some(3), "{status}");
-    assert!(
-        status["interfaces"].as_array().unwrap().iter().all(|it| it["state"] == "attached (tcx)"),
-        "{status}"
-    );
+    let wanted = if ring::is("native") { "attached (native)" } else { "attached (tcx)" };
+    assert!(status["interfaces"].as_array().unwrap().iter().all(|it| it["state"] == wanted), "{status}");
     assert_eq!(world.gateway.problems(), [""; 0]);
     assert_eq!(status["pid"], world.gateway.pid().as_raw());
     let service = world.gateway.json("service show web");

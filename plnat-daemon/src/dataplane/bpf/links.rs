@@ -153,6 +153,15 @@ impl Links {
         Err(kernel(format!("attaching to {interface}"), NoLink))
     }
 
+    /// Whether the interface is attached by tcx, or would be.
+    pub(super) fn would_be_tcx(&self, interface: &str, wish: &Wish) -> bool {
+        let kind = || facts::of(if_nametoindex(interface).ok()?).ok()?.kind;
+        let first = mode::order(wish, kind().as_deref()).modes[0];
+        let is = self.attached.get(interface).map(|it| it.mode);
+        first == AttachMode::Tcx
+            && is.is_none_or(|mode| mode == AttachMode::Tcx || wish.mode == ModeWish::Tcx)
+    }
+
     /// Whether the interface has a link; one of an earlier interface of that name is removed.
     fn is_there(&mut self, bpffs: &BpfFs, hook: Hook, interface: &str, index: u32) -> io::Result<bool> {
         let pin = bpffs.link(hook, interface);

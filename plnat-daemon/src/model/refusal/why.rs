@@ -24,6 +24,9 @@ pub enum Why {
     /// Two links on one interface.
     #[error("interface `{interface}` already has a link, to network `{network}`")]
     SecondLink { interface: String, network: String },
+    /// Links of one interface that are to be attached in two ways.
+    #[error("another link of interface `{interface}` has mode = \"{mode}\"")]
+    OtherMode { interface: String, mode: &'static str },
     /// Not a name that Linux accepts.
     #[error("`{name}` is no name of a network interface")]
     NoInterfaceName { name: String },
@@ -162,6 +165,9 @@ impl Why {
             }
             Self::SecondLink { .. } => {
                 "an interface belongs to one network: remove one of the two links".to_owned()
+            }
+            Self::OtherMode { mode, .. } => {
+                format!("write mode = \"{mode}\" here too: the mode is one of the interface")
             }
             Self::NoInterfaceName { .. } => {
                 "1 to 15 characters without `/`, `:` and spaces, as `ip link` shows it".to_owned()

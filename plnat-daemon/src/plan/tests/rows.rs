@@ -9,7 +9,7 @@ use plnat_common::record::{address_kind, backend_state, endpoint_state, interfac
 
 use crate::dataplane::{Capacity, DataPlane};
 use crate::intent::{ConnectionState, Distribution, Dns, Endpoint, Intent, Link, Member, MemberState};
-use crate::intent::{Protocol, Rule, Service, Vlan, VlanProtocol};
+use crate::intent::{ModeWish, Protocol, Rule, Service, Vlan, VlanProtocol};
 use crate::plan::{
     Ground, GroundInterface, NextHop, PlanError, Planner, Records, RowError, Write, difference, needs_sweep,
     region, summary,
@@ -70,6 +70,7 @@ fn simple() -> (Intent, Ground) {
             id,
             interface,
             vlan: None,
+            mode: ModeWish::Auto,
             network,
             sources: vec!["10.0.0.0/8".parse().unwrap()],
             dns: None,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::dataplane::Capacity;
 use crate::intent::{ConnectionState, Distribution, Endpoint, Intent, Link, Member, MemberState};
-use crate::intent::{Protocol, Rule, Service};
+use crate::intent::{ModeWish, Protocol, Rule, Service};
 use crate::plan::{Ground, GroundInterface, NextHop, Planner, Records, apply, difference};
 
 use plnat_common::net::Mac;
@@ -25,6 +25,7 @@ fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity, Ground) {
             id,
             interface: format!("eth{id}"),
             vlan: None,
+            mode: ModeWish::Auto,
             network: id,
             sources: vec![],
             dns: None,

@@ -46,6 +46,7 @@ pub(super) fn decode(genes: &[u8]) -> (Intent, Ground) {
                 id,
                 interface: format!("eth{trunk}"),
                 vlan,
+                mode: Default::default(),
                 network,
                 sources,
                 dns: None,

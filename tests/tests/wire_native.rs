@@ -1,0 +1,4 @@
+//! The wire ring once more, with the program in the drivers of veth pairs whose ends were made ready for it.
+
+#[path = "wire.rs"]
+mod wire;
