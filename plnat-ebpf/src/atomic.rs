@@ -1,7 +1,7 @@
 //! Atomic read-modify-write on map memory. Always sequentially consistent: LLVM 22 compiles a Relaxed `fetch_add` whose
 //! result is used to one that returns the addend, and BPF's own operations with a result are full barriers anyway.
 
-use core::intrinsics::{AtomicOrdering, atomic_and, atomic_cxchg, atomic_or, atomic_xchg};
+use core::intrinsics::{AtomicOrdering, atomic_and, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg};
 
 const ORDER: AtomicOrdering = AtomicOrdering::SeqCst;
 
@@ -43,6 +43,16 @@ pub(crate) unsafe fn exchange64(word: *mut u64, new: u64) -> u64 {
 pub(crate) unsafe fn set32(word: *mut u32, mask: u32) -> u32 {
     // SAFETY: as the caller says.
     unsafe { atomic_or::<u32, u32, ORDER>(word, mask) }
+}
+
+/// Adds and returns the word as it was.
+///
+/// # Safety
+/// As [`set64`].
+#[inline(always)]
+pub(crate) unsafe fn add32(word: *mut u32, by: u32) -> u32 {
+    // SAFETY: as the caller says.
+    unsafe { atomic_xadd::<u32, u32, ORDER>(word, by) }
 }
 
 /// As [`clear64`] for 32 bits.

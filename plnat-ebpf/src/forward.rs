@@ -56,7 +56,7 @@ fn known(
 ) -> Result<Reason, Reason> {
     let line = session::read(found.line, key).ok_or(Reason::Race)?;
     let endpoint = endpoint::record(line.endpoint)?;
-    trip.service = endpoint.service;
+    (trip.service, trip.endpoint) = (endpoint.service, line.endpoint);
     trip.answerable = true;
     endpoint::admit(endpoint)?;
     if packet.ttl() <= 1 {
@@ -168,7 +168,7 @@ fn unknown(
         Target::Foreign => return Err(Reason::NotOurs),
     };
     let endpoint = endpoint::record(slot)?;
-    trip.service = endpoint.service;
+    (trip.service, trip.endpoint) = (endpoint.service, slot);
     if spoofed(interface, packet) {
         return Err(Reason::Spoofed);
     }
@@ -199,7 +199,7 @@ fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Tri
     match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => {
             let endpoint = endpoint::record(slot)?;
-            trip.service = endpoint.service;
+            (trip.service, trip.endpoint) = (endpoint.service, slot);
             if icmp_error::is_translatable(kind) {
                 return icmp_error::translate(ctx, packet, link::consumer_scope(interface), trip);
             }

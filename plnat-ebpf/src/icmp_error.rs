@@ -60,7 +60,7 @@ pub(crate) fn translate(
     let found = session::find(&key).ok_or(Reason::NoSession)?;
     let line = session::read(found.line, &key).ok_or(Reason::Race)?;
     let endpoint = endpoint::record(line.endpoint)?;
-    trip.service = endpoint.service;
+    (trip.service, trip.endpoint) = (endpoint.service, line.endpoint);
     endpoint::admit(endpoint)?;
     if packet.ttl() <= 1 {
         return Err(Reason::TtlExpired);

@@ -1,8 +1,9 @@
 //! plnat's kernel programs.
 //!
 //! `plnat` is the data path, one program for all interfaces and both directions; `plnat_sweep` frees sessions and
-//! rested ports, and `plnat_reset` sends the RSTs that this is cause for, both run by the daemon. This file alone turns the name by which a packet leaves into a counter and an XDP
-//! action; the stages that it calls only name it.
+//! rested ports, `plnat_reset` sends the RSTs that this is cause for, and `plnat_fragment` fragments that waited, all run by the
+//! daemon. This file alone turns the name by which a packet leaves into a counter and an XDP action; the stages that it calls
+//! only name it.
 
 #![no_std]
 #![no_main]
@@ -20,7 +21,9 @@ mod egress;
 mod endpoint;
 mod event;
 mod forward;
+mod fragment;
 mod icmp_error;
+mod identification;
 mod link;
 mod mss;
 mod open;
@@ -56,6 +59,8 @@ pub(crate) struct Trip {
     service: u32,
     /// Interface index of the way out, when it is forwarded.
     egress: u32,
+    /// Slot of the endpoint whose session it belongs to; 0 while unknown.
+    endpoint: u32,
     /// MTU that a packet is told that is too big for its way out.
     mtu: u32,
     /// Tags that the frame has when it leaves: those that it came with, until it is sent on.
@@ -64,6 +69,8 @@ pub(crate) struct Trip {
     priority: u32,
     /// Set while an ICMP error may be sent about it: it is a sound packet to one of our addresses, and still as it came.
     answerable: bool,
+    /// Set for the first fragment of a packet.
+    part: bool,
 }
 
 /// The data path.
@@ -104,16 +111,29 @@ pub(crate) fn plnat_reset(ctx: XdpContext) -> u32 {
     reset::send(&ctx)
 }
 
+/// Sends the fragments that waited for the first one of their datagram, one each run; see `fragment`.
+#[xdp]
+pub(crate) fn plnat_fragment(ctx: XdpContext) -> u32 {
+    fragment::send(&ctx)
+}
+
 /// The exit of a packet, and the action of one that is sent on. `Err` is for the others: it only shortens the stages.
 #[inline(always)]
 fn handle(ctx: &XdpContext, trip: &mut Trip) -> Result<(Reason, u32), Reason> {
     let interface = link::identify(ctx, trip)?;
-    match packet::frame(ctx, interface)? {
-        Frame::Arp => Err(arp::answer(ctx, interface, trip)?),
-        Frame::Ipv4(packet) => {
-            let reason = forward::packet(ctx, interface, &packet, trip)?;
+    match packet::frame(ctx, interface) {
+        Ok(Frame::Arp) => Err(arp::answer(ctx, interface, trip)?),
+        Ok(Frame::Ipv4(packet)) => {
+            fragment::note(interface, &packet, trip);
+            let exit = forward::packet(ctx, interface, &packet, trip);
+            let reason = fragment::first(ctx, exit, trip)?;
             Ok((reason, egress::way(trip.egress)?))
         }
+        Err(Reason::Fragment) => {
+            let reason = fragment::later(ctx, interface, trip)?;
+            Ok((reason, egress::way(trip.egress)?))
+        }
+        Err(reason) => Err(reason),
     }
 }
 
@@ -123,6 +143,7 @@ fn answer_or_end(ctx: &XdpContext, trip: &Trip, reason: Reason) -> u32 {
     match reason.verdict() {
         Verdict::Answer => egress::back(ctx),
         Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Hold => xdp_action::XDP_DROP,
         Verdict::Drop | Verdict::Forward => refuse::drop(ctx, trip, reason),
     }
 }

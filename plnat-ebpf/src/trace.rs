@@ -15,7 +15,7 @@ use crate::packet;
 pub(crate) fn packet(ctx: &XdpContext, trip: &Trip, reason: Reason) {
     let level = match reason.verdict() {
         Verdict::Drop => Level::Info,
-        Verdict::Forward | Verdict::Answer | Verdict::Pass => Level::Debug,
+        Verdict::Forward | Verdict::Answer | Verdict::Pass | Verdict::Hold => Level::Debug,
     };
     if level_enabled(level) {
         plnat_trace(ctx.ctx, (trip.link as u64) << 32 | trip.service as u64, reason as u64);

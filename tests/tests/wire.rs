@@ -10,6 +10,8 @@ mod crash;
 mod decisions;
 #[path = "wire/dns.rs"]
 mod dns;
+#[path = "wire/fragments.rs"]
+mod fragments;
 #[path = "wire/life.rs"]
 mod life;
 #[path = "wire/manners.rs"]

@@ -26,7 +26,9 @@ use std::path::PathBuf;
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, Xdp};
-use plnat_common::record::{Event, Meta, RESET_FRAME, SweepReport, SweepRequest, sweep_mode};
+use plnat_common::record::{
+    Event, HELD, HELD_FRAME, Meta, RESET_FRAME, SweepReport, SweepRequest, event_kind, sweep_mode,
+};
 use tracing::level_filters::LevelFilter;
 
 use self::bpffs::BpfFs;
@@ -47,6 +49,8 @@ const DATA_PATH: &str = "plnat";
 const SWEEP: &str = "plnat_sweep";
 /// Name of the program that sends a RST.
 const RESET: &str = "plnat_reset";
+/// Name of the program that sends fragments which waited.
+const FRAGMENT: &str = "plnat_fragment";
 /// Frames that the kernel sends at once.
 const BATCH: u32 = 64;
 /// What [`SWEEP`] returns when it is done (`XDP_PASS`).
@@ -95,7 +99,7 @@ impl BpfPlane {
         let bpffs = BpfFs::open(&options.bpffs)?;
         let _undisturbed = Undisturbed::new();
         let object::Loaded { mut ebpf, meta, capacity, taken_over } = object::load(options, &bpffs)?;
-        for name in [DATA_PATH, SWEEP, RESET] {
+        for name in [DATA_PATH, SWEEP, RESET, FRAGMENT] {
             program(&mut ebpf, name)?
                 .load()
                 .map_err(|error| kernel(format!("loading the program {name}"), error))?;
@@ -188,15 +192,7 @@ impl DataPlane for BpfPlane {
     }
 
     fn send_resets(&mut self, count: u32) -> Result<(), PlaneError> {
-        program(&mut self.ebpf, RESET)?
-            .test_run(TestRunOptions {
-                data_in: Some(&[0; RESET_FRAME]),
-                repeat: count,
-                attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
-                ..TestRunOptions::default()
-            })
-            .map_err(|error| kernel(format!("sending {count} resets"), error))?;
-        Ok(())
+        send(&mut self.ebpf, (RESET, "resets"), &[0; RESET_FRAME], count)
     }
 
     fn sessions(&mut self, lines: Range<u32>, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
@@ -221,16 +217,36 @@ impl DataPlane for BpfPlane {
         if let Some(trace) = &mut self.trace {
             trace.forward();
         }
+        let mut fragments = 0u32;
         while let Some(item) = self.events.next() {
-            match bytemuck::try_pod_read_unaligned(&item) {
+            match bytemuck::try_pod_read_unaligned::<Event>(&item) {
+                Ok(event) if event.kind == event_kind::FRAGMENTS_READY => {
+                    fragments = fragments.saturating_add(event.count);
+                }
                 Ok(event) => each(event),
                 Err(_) => {
                     tracing::error!(bytes = item.len(), "an event of another size was dropped; please report")
                 }
             }
         }
-        Ok(())
+        match fragments.min(HELD) {
+            0 => Ok(()),
+            count => send(&mut self.ebpf, (FRAGMENT, "fragments"), &[0; HELD_FRAME], count),
+        }
     }
+}
+
+/// Runs a program that makes frames as often as it has to, on live ones, which the kernel sends.
+fn send(ebpf: &mut Ebpf, (name, what): (&str, &str), frame: &[u8], count: u32) -> Result<(), PlaneError> {
+    program(ebpf, name)?
+        .test_run(TestRunOptions {
+            data_in: Some(frame),
+            repeat: count,
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            ..TestRunOptions::default()
+        })
+        .map_err(|error| kernel(format!("sending {count} {what}"), error))?;
+    Ok(())
 }
 
 /// A request that frees nothing and tells the kernel's clocks.
