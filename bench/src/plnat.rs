@@ -10,7 +10,7 @@ use aya::programs::{ProgramFd, loaded_programs};
 use plnat_common::net::Mac;
 use plnat_common::record::{SweepRequest, sweep_mode};
 use plnat_daemon::dataplane::bpf::{BpfPlane, Options};
-use plnat_daemon::dataplane::{ALL_LINES, Capacity, CounterRow, DataPlane as _, Session};
+use plnat_daemon::dataplane::{ALL_LINES, Capacity, CounterRow, DataPlane as _, ModeWish, Session, Wish};
 use plnat_daemon::intent::{
     ConnectionState, Distribution, Endpoint, Intent, Link, Member, MemberState, Protocol, Rule, Service,
 };
@@ -180,12 +180,15 @@ impl Plnat {
     }
 }
 
+/// In the driver and nowhere else.
+const NATIVE: Wish = Wish { mode: ModeWish::Native, unreachable: None };
+
 /// Attaches it to a lane's interfaces; the kernel's number of the data path.
 fn attach(plane: &mut BpfPlane, lane: &Lane) -> Result<u32> {
     lane.gateway.enter(|| {
-        plane.attach(&lane.consumer())?;
+        plane.attach(&lane.consumer(), &NATIVE)?;
         for at in 0..BACKENDS {
-            plane.attach(&lane.provider(at))?;
+            plane.attach(&lane.provider(at), &NATIVE)?;
         }
         Ok(plane.attachments().first().context("it is not attached")?.program)
     })
@@ -237,7 +240,7 @@ pub(crate) fn service(key: &str, nat: [Option<Ipv4Addr>; 8], members: &[u32]) ->
         members: members.iter().map(member).collect(),
     };
     let rules = vec![rule("udp", Protocol::Udp), rule("tcp", Protocol::Tcp)];
-    Service { key: key.into(), network: PROVIDER, nat, rules }
+    Service { key: key.into(), network: PROVIDER, nat, rules, quotas: Default::default() }
 }
 
 /// An approved endpoint of the first lane's client.

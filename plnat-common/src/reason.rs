@@ -89,10 +89,15 @@ reasons! {
     Drop DnsRefused = 38, "dns_refused", "Something else than a DNS query over UDP to the link's DNS address, or a frame that bears the mark of one.";
     Drop UnknownTag = 39, "unknown_tag", "A VLAN tag that no link names, on an interface that has tagged links.";
     Drop Untagged = 40, "untagged", "No VLAN tag, on an interface that has tagged links only.";
-    Hold FragmentHeld = 41, "fragment_held", "A fragment that waits for the first one of its datagram.";
-    Drop FragmentTiny = 42, "fragment_tiny", "A fragment shorter than any link asks for, or one that cuts a header in two.";
-    Drop FragmentOverlap = 43, "fragment_overlap", "A fragment of bytes that came before, or behind its datagram's end.";
-    Drop FragmentFull = 44, "fragment_full", "No room for one more fragmented datagram or waiting fragment of this link.";
+    Drop SessionQuota = 41, "session_quota", "The endpoint has as many sessions as it may have.";
+    Drop HalfOpenQuota = 42, "half_open_quota", "The endpoint has as many half-open TCP sessions as it may have.";
+    Drop RateQuota = 43, "rate_quota", "A new session sooner than the endpoint may open them.";
+    Drop PortShare = 44, "port_share", "The endpoint is beyond its guarantee, and the ports that are left are guaranteed to others.";
+    Drop SessionShare = 45, "session_share", "The endpoint is beyond its guarantee, and the sessions that all share are used up.";
+    Hold FragmentHeld = 46, "fragment_held", "A fragment that waits for the first one of its datagram.";
+    Drop FragmentTiny = 47, "fragment_tiny", "A fragment shorter than any link asks for, or one that cuts a header in two.";
+    Drop FragmentOverlap = 48, "fragment_overlap", "A fragment of bytes that came before, or behind its datagram's end.";
+    Drop FragmentFull = 49, "fragment_full", "No room for one more fragmented datagram or waiting fragment of this link.";
 }
 
 /// Columns of a counter row: bytes first, then packets by reason, so that what every forwarded packet writes lies in one
@@ -112,6 +117,17 @@ impl Reason {
         self as usize + FIRST
     }
 
+    /// The reason with a number.
+    #[inline(always)]
+    pub const fn of_number(number: u32) -> Option<Self> {
+        if (number as usize) < Self::ALL.len() {
+            // SAFETY: the numbers are dense from 0 on, which a test checks, and this is one of them.
+            Some(unsafe { core::mem::transmute::<u32, Self>(number) })
+        } else {
+            None
+        }
+    }
+
     /// The reason that a column counts; none for the columns of bytes and the spare ones.
     pub fn of_column(column: usize) -> Option<Self> {
         Self::ALL.get(column.checked_sub(FIRST)?).copied()
@@ -129,7 +145,9 @@ mod tests {
         for (at, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, at);
             assert_eq!(Reason::of_column(reason.column()), Some(*reason));
+            assert_eq!(Reason::of_number(at as u32), Some(*reason));
             assert!(Reason::ALL[at + 1..].iter().all(|other| other.name() != reason.name()));
         }
+        assert_eq!(Reason::of_number(Reason::ALL.len() as u32), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The records in BPF maps, one file for each map or pair of maps.
 
+mod account;
 mod address;
 mod backend;
 mod endpoint;
@@ -14,6 +15,7 @@ mod session;
 mod source;
 mod sweep;
 
+pub use account::Account;
 pub use address::{Address, AddressKey, address_kind};
 pub use backend::{Backend, backend_state};
 pub use endpoint::{Endpoint, endpoint_state};
@@ -28,7 +30,8 @@ pub use port_block::{FIRST_PORT, PORTS_PER_BLOCK, PortBlock, SUMMARY_WORDS, WORD
 pub use rule::{ANY_PORT, ANY_PROTOCOL, Rule, RuleKey, distribution};
 pub use service::{MAX_NAT_ADDRESSES, Service};
 pub use session::{
-    CHOICES, CLAIMED, FREE, HOP_OVERFLOW, Line, LineKey, NO_PEER, RESET_FRAME, RESETS_BOTH, WINDOW, tcp_state,
+    CHOICES, CLAIMED, FREE, GUARANTEED, HOP_OVERFLOW, Line, LineKey, NO_PEER, RESET_FRAME, RESETS_BOTH,
+    WINDOW, tcp_state,
 };
 pub use source::{SourceKey, in_prefix};
 pub use sweep::{SweepReport, SweepRequest, sweep_mode};

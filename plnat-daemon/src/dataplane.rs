@@ -7,7 +7,7 @@ pub mod memory;
 use std::ops::Range;
 
 use plnat_common::reason::COLUMNS;
-use plnat_common::record::{Event, Line, SweepReport, SweepRequest};
+use plnat_common::record::{Account, Event, Line, SweepReport, SweepRequest};
 
 use crate::plan::{Records, Write};
 
@@ -112,18 +112,61 @@ pub struct Attachment {
     pub mode: AttachMode,
     /// The kernel's number of the program.
     pub program: u32,
-    /// What an operator should know or change, as sentences.
-    pub warnings: Vec<String>,
+    /// Why in this mode, and what it would take to have a faster one; what else an operator should know or change. Sentences.
+    pub notes: Vec<String>,
 }
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttachMode {
-    /// In the interface's driver.
+    /// In the interface's driver (XDP).
     Native,
-    /// Behind the driver, on packets that already have a socket buffer: slower.
+    /// On socket buffers, which keep checksums and segments that are yet to be made (tcx).
+    Tcx,
+    /// The program for drivers, on socket buffers that were made plain for it: slower than either.
     Generic,
+}
+
+impl AttachMode {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Tcx => "tcx",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// Where an operator wants the program.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeWish {
+    /// Wherever it works for all frames, and there where it is fastest.
+    #[default]
+    Auto,
+    /// There and nowhere else.
+    Native,
+    /// There and nowhere else.
+    Tcx,
+    /// There and nowhere else.
+    Generic,
+}
+
+/// How an interface is to be attached.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wish {
+    /// Where.
+    pub mode: ModeWish,
+    /// One of the gateway's interfaces that frames cannot be redirected to from [`AttachMode::Native`], if there is one.
+    pub unreachable: Option<String>,
+}
+
+impl From<ModeWish> for Wish {
+    fn from(mode: ModeWish) -> Self {
+        Self { mode, unreachable: None }
+    }
 }
 
 /// Whether the program sees the VLAN tags of an interface's frames.
@@ -157,8 +200,15 @@ pub trait DataPlane: Send {
     /// Makes one write.
     fn write(&mut self, write: &Write) -> Result<(), PlaneError>;
 
-    /// Attaches the program to an interface (by name), or takes over the link that a predecessor left. Idempotent.
-    fn attach(&mut self, interface: &str) -> Result<(), PlaneError>;
+    /// Attaches the program to an interface (by name), or takes over the link that a predecessor left. One that is attached in
+    /// another mode changes it; between a driver's mode and tcx no packet is lost. Idempotent.
+    fn attach(&mut self, interface: &str, wish: &Wish) -> Result<(), PlaneError>;
+
+    /// The first of these interfaces that frames cannot be redirected to from a driver.
+    fn unreachable(&self, interfaces: &[&str]) -> Option<String> {
+        let _ = interfaces;
+        None
+    }
 
     /// Detaches it. Idempotent.
     fn detach(&mut self, interface: &str) -> Result<(), PlaneError>;
@@ -193,6 +243,12 @@ pub trait DataPlane: Send {
 
     /// Use of a port block.
     fn port_use(&mut self, block: u32) -> Result<PortUse, PlaneError>;
+
+    /// Calls `each` for what endpoints hold, by slot, of those in `slots` that there are. A plane without packets has none.
+    fn accounts(&mut self, slots: Range<u32>, each: &mut dyn FnMut(u32, &Account)) -> Result<(), PlaneError> {
+        let _ = (slots, each);
+        Ok(())
+    }
 
     /// Counters of a link by id.
     fn link_counters(&mut self, link: u32) -> Result<CounterRow, PlaneError>;

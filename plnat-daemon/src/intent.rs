@@ -128,6 +128,30 @@ pub struct Service {
     pub nat: [Option<Ipv4Addr>; MAX_NAT_ADDRESSES],
     /// Rules of all frontends that the service names.
     pub rules: Vec<Rule>,
+    /// What each of its endpoints may hold.
+    pub quotas: Quotas,
+}
+
+/// What an endpoint may hold, on each of its links. None: no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Quotas {
+    /// Most sessions at a time. A TCP connection that is closed is none any more.
+    pub sessions: Option<u32>,
+    /// Most TCP sessions at a time whose handshake is not complete.
+    pub half_open: Option<u32>,
+    /// New sessions a second in the long run; as many may come at once.
+    pub new_sessions_per_second: Option<u32>,
+    /// Sessions for which a port and room are kept, whatever others do; none: [`Self::GUARANTEED`].
+    pub guaranteed_sessions: Option<u32>,
+}
+
+impl Quotas {
+    /// Sessions that an endpoint is guaranteed where nothing is said.
+    pub const GUARANTEED: u32 = 1024;
+    /// What a limit may be.
+    pub const LIMIT: std::ops::RangeInclusive<u32> = 1..=1 << 24;
+    /// What a guarantee may be.
+    pub const GUARANTEE: std::ops::RangeInclusive<u32> = 0..=1 << 19;
 }
 
 /// A load-balancing rule as one service uses it.

@@ -255,6 +255,11 @@ impl Model {
         pending.then(|| Event::PendingTraffic { connection: ConnectionEvent::of(endpoint, now), client })
     }
 
+    /// What is told of the connection of the endpoint with this key (of the [`crate::intent`]).
+    pub fn connection_event(&self, endpoint: &str, now: Timestamp) -> Option<ConnectionEvent> {
+        Some(ConnectionEvent::of(self.endpoint_of(endpoint.parse().ok()?)?, now))
+    }
+
     fn endpoint_of(&self, connection: Uuid) -> Option<&Endpoint> {
         self.endpoints.get(self.indexes.connections.get(&connection)?).map(|endpoint| &**endpoint)
     }

@@ -5,6 +5,7 @@
 
 mod changes;
 pub mod facts;
+pub mod redirects;
 mod route;
 
 use std::collections::HashMap;

@@ -18,6 +18,7 @@ mod ground;
 mod keys;
 mod planner;
 mod records;
+mod shares;
 mod slots;
 mod state;
 mod summary;

@@ -11,6 +11,7 @@ mod ground;
 mod message;
 mod names;
 mod port;
+mod quotas;
 mod rows;
 mod silence;
 mod start;

@@ -1,12 +1,12 @@
 //! ARP for endpoint, NAT and DNS addresses (RFC 826, RFC 5227). The host owns none of them, so two links may have the same.
 
-use aya_ebpf::programs::XdpContext;
 use network_types::eth::EthHdr;
 use plnat_common::net::{Ip4, Mac, MacPair};
 use plnat_common::reason::Reason;
 use plnat_common::record::Interface;
 
 use crate::address::{self, Target};
+use crate::context::Context;
 use crate::packet::at;
 use crate::{Trip, endpoint, rewrite};
 
@@ -29,7 +29,7 @@ struct Message {
 
 /// Answers a request for one of our addresses; a message that claims one of them is dropped, all else passes.
 #[inline(always)]
-pub(crate) fn answer(ctx: &XdpContext, interface: &Interface, trip: &mut Trip) -> Result<Reason, Reason> {
+pub(crate) fn answer(ctx: &impl Context, interface: &Interface, trip: &mut Trip) -> Result<Reason, Reason> {
     let ethernet: *mut u8 = at::<[u8; EthHdr::LEN]>(ctx, 0).ok_or(Reason::Truncated)?.cast();
     let message: *mut Message = at(ctx, EthHdr::LEN).ok_or(Reason::Truncated)?;
     // SAFETY: `at` checked the message's 28 bytes.

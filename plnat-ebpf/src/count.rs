@@ -12,28 +12,47 @@ static LINK_COUNTERS: PerCpuArray<[u64; COLUMNS], 1024> = PerCpuArray::new();
 #[btf_map]
 static SERVICE_COUNTERS: PerCpuArray<[u64; COLUMNS], 1024> = PerCpuArray::new();
 
-/// Counts a packet of `bytes` bytes that leaves by `reason`.
+/// Counts a packet of `bytes` bytes that is sent on.
 #[inline(always)]
-pub(crate) fn packet(trip: &Trip, reason: Reason, bytes: u64) {
+pub(crate) fn forwarded(trip: &Trip, reason: Reason, bytes: u64) {
+    rows(trip, |row| {
+        add(row, reason.column());
+        match reason {
+            Reason::ToBackend => more(row, BYTES_TO_BACKEND, bytes),
+            Reason::ToClient => more(row, BYTES_TO_CLIENT, bytes),
+            _ => {}
+        }
+    });
+}
+
+/// Counts a packet that leaves by a reason that need not be a constant.
+#[inline(always)]
+pub(crate) fn other(trip: &Trip, reason: Reason) {
+    let column = reason.column();
+    // SAFETY: a word of the stack. The compiler knows the range of reasons and the verifier does not: read anew, it is masked.
+    let column = unsafe { core::ptr::read_volatile(&raw const column) };
+    rows(trip, |row| add(row, column));
+}
+
+#[inline(always)]
+fn rows(trip: &Trip, mut each: impl FnMut(*mut [u64; COLUMNS])) {
     if let Some(row) = LINK_COUNTERS.get_ptr_mut(trip.link) {
-        add(row, reason, bytes);
+        each(row);
     }
     if trip.service != 0
         && let Some(row) = SERVICE_COUNTERS.get_ptr_mut(trip.service)
     {
-        add(row, reason, bytes);
+        each(row);
     }
 }
 
 #[inline(always)]
-fn add(row: *mut [u64; COLUMNS], reason: Reason, bytes: u64) {
+fn add(row: *mut [u64; COLUMNS], column: usize) {
+    more(row, column, 1);
+}
+
+#[inline(always)]
+fn more(row: *mut [u64; COLUMNS], column: usize, by: u64) {
     // SAFETY: this CPU's copy of the row, which no other program of this CPU interrupts; the column is masked to the row.
-    unsafe {
-        (*row)[reason.column() & (COLUMNS - 1)] += 1;
-        match reason {
-            Reason::ToBackend => (*row)[BYTES_TO_BACKEND] += bytes,
-            Reason::ToClient => (*row)[BYTES_TO_CLIENT] += bytes,
-            _ => {}
-        }
-    }
+    unsafe { (*row)[column & (COLUMNS - 1)] += by };
 }

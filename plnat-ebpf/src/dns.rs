@@ -14,6 +14,7 @@ use plnat_common::net::{Port, Tags, UDP, dns_mac};
 use plnat_common::reason::Reason;
 use plnat_common::record::Interface;
 
+use crate::context::Context;
 use crate::packet::{Ip, Packet};
 use crate::{Trip, forward, rewrite};
 
@@ -27,7 +28,13 @@ static DNS_ALLOWANCE: Array<u64, 1024> = Array::new();
 
 /// The exit of a TCP or UDP packet to the link's DNS address; `interval` is the time from one query to the next.
 #[inline(always)]
-pub(crate) fn query(interface: &Interface, packet: &Packet, interval: u32, trip: &mut Trip) -> Reason {
+pub(crate) fn query(
+    ctx: &impl Context,
+    interface: &Interface,
+    packet: &Packet,
+    interval: u32,
+    trip: &mut Trip,
+) -> Reason {
     if forward::spoofed(interface, packet) {
         return Reason::Spoofed;
     }
@@ -43,6 +50,7 @@ pub(crate) fn query(interface: &Interface, packet: &Packet, interval: u32, trip:
         return Reason::DnsLimited;
     }
     rewrite::ethernet_destination(packet.ethernet, dns_mac(interface.mac, interface.link));
+    ctx.hide();
     // A packet socket would not tell them; the mark says which link it is.
     trip.tags = Tags([0; 2]);
     Reason::DnsQuery

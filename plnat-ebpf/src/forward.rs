@@ -1,11 +1,12 @@
 //! A sound IPv4 packet: to an endpoint, from a backend, or not ours.
 
-use aya_ebpf::programs::XdpContext;
 use plnat_common::net::{ICMP, MacPair, TCP, Tags};
 use plnat_common::reason::Reason;
 use plnat_common::record::{Backend, Endpoint, Interface, LineKey, tcp_state};
 
 use crate::address::{self, Target};
+use crate::context::Context;
+use crate::fragment::{self, Plan};
 use crate::packet::Packet;
 use crate::rewrite::{self, Translation};
 use crate::session::{self, Found, Known};
@@ -14,7 +15,7 @@ use crate::{Trip, backend, dns, echo, endpoint, icmp_error, link, mss, open, res
 /// The exit of a sound packet: `Ok` for one that is sent on.
 #[inline(always)]
 pub(crate) fn packet(
-    ctx: &XdpContext,
+    ctx: &impl Context,
     interface: &Interface,
     packet: &Packet,
     trip: &mut Trip,
@@ -23,10 +24,11 @@ pub(crate) fn packet(
         return icmp(ctx, interface, packet, trip);
     }
     let key = key(interface, packet);
-    match session::find(&key) {
-        Some(found) => known(ctx, interface, packet, &key, found, trip),
-        None => unknown(ctx, interface, packet, &key, trip),
-    }
+    let (found, opens) = match session::find(&key) {
+        Some(found) => (found, false),
+        None => (unknown(ctx, interface, packet, &key, trip)?, true),
+    };
+    known(ctx, interface, packet, &key, found, opens, trip)
 }
 
 /// The key by which a packet's session is found: on a link that is only a consumer's or only a provider's the side is
@@ -47,16 +49,17 @@ fn key(interface: &Interface, packet: &Packet) -> LineKey {
 /// A packet of a session: admitted by its endpoint's state, then translated.
 #[inline(always)]
 fn known(
-    ctx: &XdpContext,
+    ctx: &impl Context,
     interface: &Interface,
     packet: &Packet,
     key: &LineKey,
     found: Found,
+    opens: bool,
     trip: &mut Trip,
 ) -> Result<Reason, Reason> {
     let line = session::read(found.line, key).ok_or(Reason::Race)?;
     let endpoint = endpoint::record(line.endpoint)?;
-    (trip.service, trip.endpoint) = (endpoint.service, line.endpoint);
+    trip.service = endpoint.service;
     trip.answerable = true;
     endpoint::admit(endpoint)?;
     if packet.ttl() <= 1 {
@@ -64,37 +67,42 @@ fn known(
     }
     let forward = !key.scope.is_provider();
     let way = way(&line, endpoint, forward)?;
-    fits(packet, &way, trip)?;
+    fits(ctx, packet, &way, trip)?;
+    let packet = &ctx.settle(packet)?;
     if packet.protocol == TCP {
-        segment(ctx, interface, packet, &line, found.index, &way)?;
+        if !opens {
+            state(packet, &line, found.index, forward)?;
+        }
+        if packet.tcp_flags() & tcp::SYN != 0 {
+            mss::clamp(ctx, interface, packet, &way);
+        }
     }
     session::touch(found.line);
     if forward {
-        session::learn(found.line, line.macs, packet.macs(), ctx.ingress_ifindex() as u32);
+        session::learn(found.line, line.macs, packet.macs(), ctx.ingress());
     }
     let (source, destination, ports) = (line.source, line.destination, line.ports);
     trip.answerable = false;
-    rewrite::apply(packet, &Translation { source, destination, ports, macs: way.macs });
+    let reason = if forward { Reason::ToBackend } else { Reason::ToClient };
+    let part = packet.is_part();
+    if part {
+        let (service, endpoint, Way { egress, tags, .. }) = (trip.service, line.endpoint, way);
+        fragment::note(interface, packet, &Plan { reason, egress, tags, endpoint, service });
+    }
+    rewrite::apply(ctx, packet, &Translation { source, destination, ports, macs: way.macs });
     (trip.egress, trip.tags) = (way.egress, way.tags);
-    Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
+    if part {
+        fragment::first(ctx)?;
+    }
+    Ok(reason)
 }
 
-/// What a TCP packet of a session changes beside its translation.
+/// What a TCP packet of a session changes in its state.
 #[inline(always)]
-fn segment(
-    ctx: &XdpContext,
-    interface: &Interface,
-    packet: &Packet,
-    line: &Known,
-    index: u32,
-    way: &Way,
-) -> Result<(), Reason> {
+fn state(packet: &Packet, line: &Known, index: u32, to_backend: bool) -> Result<(), Reason> {
     let flags = packet.tcp_flags();
     if flags & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED {
-        tcp::observe(index, flags, way.to_backend)?;
-        if flags & tcp::SYN != 0 {
-            mss::clamp(ctx, interface, way);
-        }
+        tcp::observe(index, flags, to_backend)?;
     }
     if reset::is_due(line.idle_minutes) {
         reset::note(index, packet);
@@ -104,12 +112,12 @@ fn segment(
 
 /// Every link carries packets of this length (RFC 8200 section 5 asks it of links for IPv6); longer ones are held against the
 /// way out.
-const ALWAYS_FITS: u16 = 1280;
+const ALWAYS_FITS: usize = 1280;
 
 /// Out, with the MTU to be told, unless the packet fits through the interface that it leaves by. The program cannot fragment.
 #[inline(always)]
-fn fits(packet: &Packet, way: &Way, trip: &mut Trip) -> Result<(), Reason> {
-    let length = packet.length();
+fn fits(ctx: &impl Context, packet: &Packet, way: &Way, trip: &mut Trip) -> Result<(), Reason> {
+    let length = ctx.longest(packet);
     if length <= ALWAYS_FITS {
         return Ok(());
     }
@@ -147,18 +155,18 @@ pub(crate) fn way(line: &Known, endpoint: &Endpoint, to_backend: bool) -> Result
     Ok(Way::to(backend::of_session(line.way)?))
 }
 
-/// A packet that no session knows: the first of one, or none of ours.
+/// A packet that no session knows: the first of one, which is opened, or none of ours.
 #[inline(always)]
 fn unknown(
-    ctx: &XdpContext,
+    ctx: &impl Context,
     interface: &Interface,
     packet: &Packet,
     key: &LineKey,
     trip: &mut Trip,
-) -> Result<Reason, Reason> {
+) -> Result<Found, Reason> {
     let slot = match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => slot,
-        Target::Dns(interval) => return Err(dns::query(interface, packet, interval, trip)),
+        Target::Dns(interval) => return Err(dns::query(ctx, interface, packet, interval, trip)),
         Target::Nat(service) => {
             trip.service = service;
             return Err(Reason::NoSession);
@@ -168,7 +176,7 @@ fn unknown(
         Target::Foreign => return Err(Reason::NotOurs),
     };
     let endpoint = endpoint::record(slot)?;
-    (trip.service, trip.endpoint) = (endpoint.service, slot);
+    trip.service = endpoint.service;
     if spoofed(interface, packet) {
         return Err(Reason::Spoofed);
     }
@@ -181,25 +189,25 @@ fn unknown(
     if packet.protocol == TCP && packet.tcp_flags() & tcp::MARKS_AND_ACK != tcp::SYN {
         return Err(Reason::NoSession);
     }
-    let opened = open::session(slot, endpoint.service, key, packet.macs(), ctx.ingress_ifindex() as u32)?;
-    fits(packet, &opened.way, trip)?;
-    trip.answerable = false;
-    if packet.protocol == TCP {
-        mss::clamp(ctx, interface, &opened.way);
-    }
-    rewrite::apply(packet, &opened.translation);
-    (trip.egress, trip.tags) = (opened.way.egress, opened.way.tags);
-    Ok(Reason::ToBackend)
+    open::session(slot, endpoint.service, key)
 }
 
 /// Ping to an endpoint is answered here, errors about a session's packets are translated, and nothing else of ICMP is.
 #[inline(always)]
-fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Trip) -> Result<Reason, Reason> {
+fn icmp(
+    ctx: &impl Context,
+    interface: &Interface,
+    packet: &Packet,
+    trip: &mut Trip,
+) -> Result<Reason, Reason> {
     let (kind, code) = packet.icmp_type();
+    if packet.is_part() && kind != crate::packet::ECHO_REQUEST {
+        return Err(crate::packet::concerned(interface, packet.source, packet.destination, Reason::Fragment));
+    }
     match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => {
             let endpoint = endpoint::record(slot)?;
-            (trip.service, trip.endpoint) = (endpoint.service, slot);
+            trip.service = endpoint.service;
             if icmp_error::is_translatable(kind) {
                 return icmp_error::translate(ctx, packet, link::consumer_scope(interface), trip);
             }
@@ -212,9 +220,20 @@ fn icmp(ctx: &XdpContext, interface: &Interface, packet: &Packet, trip: &mut Tri
             source::admit(interface, packet.source)?;
             trip.answerable = true;
             admit(slot, endpoint, packet, trip)?;
-            Err(echo::reply(packet))
+            let part = packet.is_part();
+            if part {
+                let (reason, egress, tags) = (Reason::EchoReply, ctx.ingress(), trip.tags);
+                let plan = Plan { reason, egress, tags, endpoint: slot, service: endpoint.service };
+                fragment::note(interface, packet, &plan);
+            }
+            let reason = echo::reply(packet);
+            if part {
+                fragment::first(ctx)?;
+            }
+            Err(reason)
         }
         Target::Dns(_) => match (kind, code) {
+            _ if packet.is_part() => Err(Reason::Fragment),
             (crate::packet::ECHO_REQUEST, 0) if spoofed(interface, packet) => Err(Reason::Spoofed),
             (crate::packet::ECHO_REQUEST, 0) => Err(echo::reply(packet)),
             _ => Err(refusal(kind)),

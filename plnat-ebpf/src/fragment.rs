@@ -14,10 +14,11 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::XdpContext;
 use network_types::eth::EthHdr;
 use plnat_common::checksum::{difference, difference16, update};
-use plnat_common::net::{MacPair, TCP};
+use plnat_common::net::{MacPair, TCP, Tags};
 use plnat_common::reason::Reason;
 use plnat_common::record::{Becomes, DatagramKey, Interface, fragment_state};
 
+use crate::context::Context;
 use crate::packet::{FRAGMENT_OFFSET, Ip, MORE_FRAGMENTS, Packet, at};
 use crate::{Trip, count, egress, endpoint, link, rewrite, tag};
 
@@ -70,18 +71,31 @@ pub(crate) fn sound(field: u16, header: usize, payload: usize, protocol: u8) -> 
     Ok(())
 }
 
-/// Writes down what a first fragment is before it is translated.
+/// What the first fragment of a datagram is about to become.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) reason: Reason,
+    pub(crate) egress: u32,
+    pub(crate) tags: Tags,
+    pub(crate) endpoint: u32,
+    pub(crate) service: u32,
+}
+
+/// Writes down what a first fragment is, before it is translated.
 #[inline(always)]
-pub(crate) fn note(interface: &Interface, packet: &Packet, trip: &mut Trip) {
-    trip.part = packet.is_part();
-    if trip.part {
-        describe(interface, packet.ip, trip.link);
+pub(crate) fn note(interface: &Interface, packet: &Packet, plan: &Plan) {
+    let Some(piece) = describe(interface, packet.ip) else { return };
+    // SAFETY: this CPU's piece.
+    unsafe {
+        let becomes = &mut (*piece).becomes;
+        (becomes.reason, becomes.egress, becomes.tags) = (plan.reason as u32, plan.egress, plan.tags);
+        (becomes.endpoint, becomes.service) = (plan.endpoint, plan.service);
     }
 }
 
 /// Fills `PIECE` from an IP header that `packet::frame` found sound.
 #[inline(always)]
-fn describe(interface: &Interface, ip: *const Ip, link: u32) -> Option<*mut Piece> {
+fn describe(interface: &Interface, ip: *const Ip) -> Option<*mut Piece> {
     let piece = PIECE.get_ptr_mut(0)?;
     // SAFETY: the caller's header has 20 checked bytes; the piece is this CPU's.
     unsafe {
@@ -99,7 +113,7 @@ fn describe(interface: &Interface, ip: *const Ip, link: u32) -> Option<*mut Piec
             destination: ip.destination,
             id_protocol: ip.identification as u32 | (protocol as u32) << 16,
         };
-        piece.link = link;
+        piece.link = interface.link;
         piece.begin = u16::from_be(ip.fragment & FRAGMENT_OFFSET) as u32;
         piece.end = piece.begin + (payload + 7) / 8;
         piece.last = (ip.fragment & MORE_FRAGMENTS == 0) as u32;
@@ -107,36 +121,20 @@ fn describe(interface: &Interface, ip: *const Ip, link: u32) -> Option<*mut Piec
     Some(piece)
 }
 
-/// Writes down what became of a first fragment, so that the others become the same. The exit of everything else stays.
+/// Writes down what became of a first fragment, so that the others become the same; or out.
 #[inline(always)]
-pub(crate) fn first(ctx: &XdpContext, exit: Result<Reason, Reason>, trip: &Trip) -> Result<Reason, Reason> {
-    if !trip.part {
-        return exit;
-    }
-    let (reason, egress) = match exit {
-        Ok(reason) => (reason, trip.egress),
-        Err(Reason::EchoReply) => (Reason::EchoReply, ctx.ingress_ifindex() as u32),
-        Err(reason) => return Err(reason),
-    };
-    let Some(piece) = PIECE.get_ptr_mut(0) else { return Err(Reason::Internal) };
-    // SAFETY: this CPU's piece.
-    unsafe {
-        let becomes = &mut (*piece).becomes;
-        (becomes.egress, becomes.tags, becomes.reason) = (egress, trip.tags, reason as u32);
-        (becomes.endpoint, becomes.service) = (trip.endpoint, trip.service);
-    }
-    match plnat_first(ctx.ctx) {
-        NONE => exit,
+pub(crate) fn first(ctx: &impl Context) -> Result<(), Reason> {
+    match ctx.first_fragment() {
+        NONE => Ok(()),
         wrong => Err(reason_of(wrong)),
     }
 }
 
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn plnat_first(md: *mut xdp_md) -> u64 {
-    let ctx = XdpContext::new(md);
+/// The work of [`first`], in a function of its own. `NONE`, or the number of a reason.
+#[inline(always)]
+pub(crate) fn write_down(ctx: &impl Context) -> u64 {
     let Some(piece) = PIECE.get_ptr_mut(0) else { return Reason::Internal as u64 };
-    let Some(frame) = at::<[u8; HEADERS]>(&ctx, 0) else { return Reason::Internal as u64 };
+    let Some(frame) = at::<[u8; HEADERS]>(ctx, 0) else { return Reason::Internal as u64 };
     // SAFETY: `at` checked both headers, and the piece is this CPU's.
     unsafe {
         let ip = frame.cast::<u8>().add(EthHdr::LEN).cast::<Ip>();
@@ -171,10 +169,10 @@ extern "C" fn plnat_first(md: *mut xdp_md) -> u64 {
 
 /// The exit of a fragment behind the first one.
 #[inline(always)]
-pub(crate) fn later(ctx: &XdpContext, interface: &Interface, trip: &mut Trip) -> Result<Reason, Reason> {
+pub(crate) fn later(ctx: &impl Context, interface: &Interface, trip: &mut Trip) -> Result<Reason, Reason> {
     let ip: *mut Ip = at(ctx, EthHdr::LEN).ok_or(Reason::Internal)?;
-    let piece = describe(interface, ip, trip.link).ok_or(Reason::Internal)?;
-    let reason = plnat_later(ctx.ctx);
+    let piece = describe(interface, ip).ok_or(Reason::Internal)?;
+    let reason = ctx.later_fragment();
     // SAFETY: this CPU's piece.
     let becomes = unsafe { &(*piece).becomes };
     trip.service = becomes.service;
@@ -188,9 +186,9 @@ pub(crate) fn later(ctx: &XdpContext, interface: &Interface, trip: &mut Trip) ->
     }
 }
 
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn plnat_later(md: *mut xdp_md) -> u64 {
+/// The work of [`later`], in a function of its own. The number of a reason.
+#[inline(always)]
+pub(crate) fn go_on(ctx: &impl Context) -> u64 {
     let Some(piece) = PIECE.get_ptr_mut(0) else { return Reason::Internal as u64 };
     // SAFETY: this CPU's piece.
     unsafe { (*piece).becomes.service = 0 };
@@ -207,7 +205,7 @@ extern "C" fn plnat_later(md: *mut xdp_md) -> u64 {
         }
     };
     if state != fragment_state::KNOWN {
-        let reason = held::hold(md, place, datagram);
+        let reason = held::hold(ctx, place, datagram);
         datagram::give_back(datagram, fragment_state::WAITS);
         return reason as u64;
     }
@@ -220,16 +218,15 @@ extern "C" fn plnat_later(md: *mut xdp_md) -> u64 {
             datagram::give_back(datagram, state);
         }
     }
-    let ctx = XdpContext::new(md);
     // SAFETY: as above.
-    match unsafe { translate(&ctx, &(*piece).becomes) } {
+    match unsafe { translate(ctx, &(*piece).becomes) } {
         Ok(reason) | Err(reason) => reason as u64,
     }
 }
 
 /// Makes a fragment what its datagram's first one became.
 #[inline(always)]
-fn translate(ctx: &XdpContext, becomes: &Becomes) -> Result<Reason, Reason> {
+fn translate(ctx: &impl Context, becomes: &Becomes) -> Result<Reason, Reason> {
     if becomes.endpoint != 0 {
         endpoint::admit(endpoint::record(becomes.endpoint)?)?;
     }
@@ -272,10 +269,13 @@ pub(crate) fn send(ctx: &XdpContext) -> u32 {
     let piece = unsafe { &*piece };
     let bytes = (ctx.data_end() - ctx.data()) as u64;
     let exit = translate(ctx, &piece.becomes);
-    let (Ok(reason) | Err(reason)) = exit;
     let Becomes { service, egress, tags, .. } = piece.becomes;
-    count::packet(&Trip { link: piece.link, service, ..Trip::default() }, reason, bytes);
-    match (exit, egress::way(egress)) {
+    let trip = Trip { link: piece.link, service, ..Trip::default() };
+    match exit {
+        Ok(reason) => count::forwarded(&trip, reason, bytes),
+        Err(reason) => count::other(&trip, reason),
+    }
+    match (exit, egress::redirect(egress)) {
         (Ok(_), Ok(action)) if tag::put_on(ctx, tags, 0) => action,
         _ => xdp_action::XDP_DROP,
     }
@@ -297,14 +297,8 @@ extern "C" fn plnat_next(md: *mut xdp_md) -> u64 {
     (state == fragment_state::KNOWN) as u64
 }
 
-/// The reason with this number, of those that leave here.
+/// The reason with this number.
 #[inline(always)]
 fn reason_of(number: u64) -> Reason {
-    macro_rules! one_of {
-        ($($name:ident)*) => {
-            match number { $(it if it == Reason::$name as u64 => Reason::$name,)* _ => Reason::Internal }
-        };
-    }
-    one_of!(ToBackend ToClient ErrorToBackend ErrorToClient EchoReply Pending Rejected Disconnected TtlExpired TooBig Race
-        Fragment FragmentHeld FragmentOverlap FragmentFull)
+    Reason::of_number(number as u32).unwrap_or(Reason::Internal)
 }

@@ -4,13 +4,13 @@
 //! An error is translated only if the carried packet is one that the session sends the other way. It neither refreshes nor
 //! ends the session (RFC 5508 REQ-7).
 
-use aya_ebpf::programs::XdpContext;
 use network_types::eth::EthHdr;
 use plnat_common::checksum::{difference, difference16, update, update_udp};
 use plnat_common::net::{Ip4, MacPair, Ports, Scope, TCP, UDP};
 use plnat_common::reason::Reason;
 use plnat_common::record::LineKey;
 
+use crate::context::Context;
 use crate::packet::{FRAGMENT_OFFSET, Ip, Packet, at};
 use crate::session::{self, Known};
 use crate::{Trip, endpoint, forward, rewrite};
@@ -41,7 +41,7 @@ struct Carried {
 /// Translates an error that came to an endpoint or NAT address of ours.
 #[inline(always)]
 pub(crate) fn translate(
-    ctx: &XdpContext,
+    ctx: &impl Context,
     packet: &Packet,
     scope: Scope,
     trip: &mut Trip,
@@ -60,20 +60,26 @@ pub(crate) fn translate(
     let found = session::find(&key).ok_or(Reason::NoSession)?;
     let line = session::read(found.line, &key).ok_or(Reason::Race)?;
     let endpoint = endpoint::record(line.endpoint)?;
-    (trip.service, trip.endpoint) = (endpoint.service, line.endpoint);
+    trip.service = endpoint.service;
     endpoint::admit(endpoint)?;
     if packet.ttl() <= 1 {
         return Err(Reason::TtlExpired);
     }
     let to_backend = !scope.is_provider();
     let way = forward::way(&line, endpoint, to_backend)?;
-    rewrite(packet, &carried, &line, way.macs);
+    let settled = ctx.settle(packet)?;
+    if settled.partial {
+        // No host leaves the checksum of an ICMP message to its device.
+        return Err(Reason::Malformed);
+    }
+    let carried = self::carried(ctx, &settled).ok_or(Reason::IcmpError)?;
+    rewrite(&settled, &carried, &line, way.macs);
     (trip.egress, trip.tags) = (way.egress, way.tags);
     Ok(if to_backend { Reason::ErrorToBackend } else { Reason::ErrorToClient })
 }
 
 #[inline(always)]
-fn carried(ctx: &XdpContext, packet: &Packet) -> Option<Carried> {
+fn carried(ctx: &impl Context, packet: &Packet) -> Option<Carried> {
     // SAFETY: the IP header was checked by the parser.
     let outer = unsafe { (*packet.ip).version_ihl } as usize & 0xf;
     let offset = EthHdr::LEN + outer * 4 + HEADER;

@@ -2,21 +2,21 @@
 
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::macros::btf_map;
-use aya_ebpf::programs::XdpContext;
 use plnat_common::net::{Scope, Tags};
 use plnat_common::reason::Reason;
 use plnat_common::record::{Interface, interface_flag};
 
-use crate::{Trip, tag};
+use crate::Trip;
+use crate::context::Context;
 
 #[btf_map]
 static INTERFACES: Array<Interface, 65536> = Array::new();
 
 /// The record of the link that the frame came over, or out. The frame has no tag from here on.
 #[inline(always)]
-pub(crate) fn identify(ctx: &XdpContext, trip: &mut Trip) -> Result<&'static Interface, Reason> {
-    let index = ctx.ingress_ifindex() as u32;
-    let found = if tag::is_tagged(ctx) { tag::take_off(ctx) } else { index as u64 };
+pub(crate) fn identify(ctx: &impl Context, trip: &mut Trip) -> Result<&'static Interface, Reason> {
+    let index = ctx.ingress();
+    let found = if ctx.is_tagged() { ctx.take_tags() } else { index as u64 };
     trip.priority = (found >> 32) as u32;
     let place = found as u32;
     if place == 0 {

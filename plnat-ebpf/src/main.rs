@@ -1,8 +1,9 @@
 //! plnat's kernel programs.
 //!
-//! `plnat` is the data path, one program for all interfaces and both directions; `plnat_sweep` frees sessions and
-//! rested ports, `plnat_reset` sends the RSTs that this is cause for, and `plnat_fragment` fragments that waited, all run by the
-//! daemon. This file alone turns the name by which a packet leaves into a counter and an XDP action; the stages that it calls
+//! `plnat` is the data path, one program for all interfaces and both directions, and `plnat_tcx` is the same for socket buffers;
+//! `plnat_sweep` frees sessions and rested ports, `plnat_reset` sends the RSTs that this is cause for, and `plnat_fragment`
+//! fragments that waited, all run by the daemon. This file alone turns the name by which a packet leaves into a counter and an
+//! answer to the kernel; the stages that it calls
 //! only name it.
 
 #![no_std]
@@ -14,6 +15,7 @@ mod address;
 mod arp;
 mod atomic;
 mod backend;
+mod context;
 mod count;
 mod dns;
 mod echo;
@@ -29,6 +31,7 @@ mod mss;
 mod open;
 mod packet;
 mod port;
+mod quota;
 mod refuse;
 mod reset;
 mod rewrite;
@@ -43,11 +46,12 @@ mod tcp;
 mod trace;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
 use plnat_common::net::Tags;
 use plnat_common::reason::{Reason, Verdict};
 
+use crate::context::{Buffer, Context};
 use crate::packet::Frame;
 
 /// What is known of a packet so far: filled in on its way, read when it leaves.
@@ -59,8 +63,6 @@ pub(crate) struct Trip {
     service: u32,
     /// Interface index of the way out, when it is forwarded.
     egress: u32,
-    /// Slot of the endpoint whose session it belongs to; 0 while unknown.
-    endpoint: u32,
     /// MTU that a packet is told that is too big for its way out.
     mtu: u32,
     /// Tags that the frame has when it leaves: those that it came with, until it is sent on.
@@ -69,31 +71,19 @@ pub(crate) struct Trip {
     priority: u32,
     /// Set while an ICMP error may be sent about it: it is a sound packet to one of our addresses, and still as it came.
     answerable: bool,
-    /// Set for the first fragment of a packet.
-    part: bool,
 }
 
 /// The data path.
 #[xdp]
 pub(crate) fn plnat(ctx: XdpContext) -> u32 {
-    let mut trip = Trip::default();
-    let bytes = (ctx.data_end() - ctx.data()) as u64;
-    let exit = handle(&ctx, &mut trip);
-    let reason = match exit {
-        Ok((reason, _)) | Err(reason) => reason,
-    };
-    count::packet(&trip, reason, bytes);
-    trace::packet(&ctx, &trip, reason);
-    let action = match exit {
-        Ok((_, action)) => action,
-        Err(reason) => answer_or_end(&ctx, &trip, reason),
-    };
-    // Last, since stages know plain frames only. Every driver leaves room for this.
-    if action == xdp_action::XDP_DROP || tag::put_on(&ctx, trip.tags, trip.priority) {
-        action
-    } else {
-        xdp_action::XDP_ABORTED
-    }
+    run(&ctx)
+}
+
+/// The data path for socket buffers.
+#[classifier]
+pub(crate) fn plnat_tcx(ctx: TcContext) -> i32 {
+    let buffer = Buffer::new(&ctx);
+    run(&buffer) as i32
 }
 
 /// Frees idle and revoked sessions, or rested ports; see `plnat_common::record::SweepRequest`.
@@ -117,35 +107,63 @@ pub(crate) fn plnat_fragment(ctx: XdpContext) -> u32 {
     fragment::send(&ctx)
 }
 
-/// The exit of a packet, and the action of one that is sent on. `Err` is for the others: it only shortens the stages.
+/// The answer to the kernel about a frame.
 #[inline(always)]
-fn handle(ctx: &XdpContext, trip: &mut Trip) -> Result<(Reason, u32), Reason> {
+fn run<C: Context>(ctx: &C) -> u32 {
+    let mut trip = Trip::default();
+    let bytes = ctx.length() as u64;
+    let answer = match handle(ctx, &mut trip) {
+        Ok((reason, answer)) => {
+            count::forwarded(&trip, reason, bytes);
+            ctx.trace(trip.link, trip.service, reason);
+            answer
+        }
+        Err(reason) => {
+            let who = trip.link as u64 | (trip.service as u64) << 32;
+            ctx.leave(who, reason as u64 | (trip.answerable as u64) << 8 | (trip.mtu as u64) << 32)
+        }
+    };
+    // Last, since stages know plain frames only. Every driver leaves room for this.
+    if answer == C::DROP || ctx.put_tags(trip.tags, trip.priority) { answer } else { C::FAILED }
+}
+
+/// The exit of a packet, and the answer for one that is sent on. `Err` is for the others: it only shortens the stages.
+#[inline(always)]
+fn handle(ctx: &impl Context, trip: &mut Trip) -> Result<(Reason, u32), Reason> {
     let interface = link::identify(ctx, trip)?;
     match packet::frame(ctx, interface) {
         Ok(Frame::Arp) => Err(arp::answer(ctx, interface, trip)?),
         Ok(Frame::Ipv4(packet)) => {
-            fragment::note(interface, &packet, trip);
-            let exit = forward::packet(ctx, interface, &packet, trip);
-            let reason = fragment::first(ctx, exit, trip)?;
-            Ok((reason, egress::way(trip.egress)?))
+            let reason = forward::packet(ctx, interface, &packet, trip)?;
+            Ok((reason, ctx.send(trip.egress)?))
         }
         Err(Reason::Fragment) => {
             let reason = fragment::later(ctx, interface, trip)?;
-            Ok((reason, egress::way(trip.egress)?))
+            Ok((reason, ctx.send(trip.egress)?))
         }
         Err(reason) => Err(reason),
     }
 }
 
-/// The action of a packet that is not sent on.
+/// The answer for a packet that is not sent on. `who` is link and service, `why` the reason and what an ICMP error needs.
 #[inline(always)]
-fn answer_or_end(ctx: &XdpContext, trip: &Trip, reason: Reason) -> u32 {
-    match reason.verdict() {
-        Verdict::Answer => egress::back(ctx),
-        Verdict::Pass => xdp_action::XDP_PASS,
-        Verdict::Hold => xdp_action::XDP_DROP,
-        Verdict::Drop | Verdict::Forward => refuse::drop(ctx, trip, reason),
-    }
+pub(crate) fn leave<C: Context>(ctx: &C, who: u64, why: u64) -> u64 {
+    let trip = Trip {
+        link: who as u32,
+        service: (who >> 32) as u32,
+        mtu: (why >> 32) as u32,
+        answerable: why & 1 << 8 != 0,
+        ..Trip::default()
+    };
+    let Some(reason) = Reason::of_number(why as u8 as u32) else { return C::FAILED as u64 };
+    count::other(&trip, reason);
+    ctx.trace(trip.link, trip.service, reason);
+    (match reason.verdict() {
+        Verdict::Answer => ctx.send_back(),
+        Verdict::Pass => C::PASS,
+        Verdict::Hold => C::DROP,
+        Verdict::Drop | Verdict::Forward => refuse::drop(ctx, &trip, reason),
+    }) as u64
 }
 
 #[panic_handler]

@@ -3,15 +3,14 @@
 
 use core::ptr::{read_volatile, write_volatile};
 
-use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::programs::XdpContext;
 use network_types::eth::EthHdr;
 use plnat_common::checksum::{difference16, update};
 use plnat_common::record::Interface;
 
+use crate::context::Context;
 use crate::forward::Way;
 use crate::link;
-use crate::packet::{Ip, at};
+use crate::packet::{Ip, Packet, at};
 
 /// Kinds of TCP options (RFC 9293 section 3.2).
 const END: u8 = 0;
@@ -24,27 +23,25 @@ const HEADERS: u32 = 40;
 /// Bytes that the options of a segment may have.
 const OPTIONS: usize = 40;
 
-/// Lowers the MSS of a SYN that came over one interface and leaves by another. A segment without the option, or whose options are
-/// malformed, stays as it is.
+/// Lowers the MSS of a settled SYN that came over one interface and leaves by another. A segment without the option, or whose
+/// options are malformed, stays as it is.
 #[inline(always)]
-pub(crate) fn clamp(ctx: &XdpContext, interface: &Interface, way: &Way) {
+pub(crate) fn clamp(ctx: &impl Context, interface: &Interface, packet: &Packet, way: &Way) {
     let known = |mtu| if mtu == 0 { u32::MAX } else { mtu };
     let mtu = known(interface.mtu).min(known(link::mtu(way.egress, way.tags)));
     if mtu <= u16::MAX as u32 && mtu > HEADERS {
-        plnat_clamp(ctx.ctx, (mtu - HEADERS) as u64);
+        ctx.clamp(packet, (mtu - HEADERS) as u16);
     }
 }
 
-/// 1 when the option was lowered.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn plnat_clamp(md: *mut xdp_md, limit: u64) -> u64 {
-    let ctx = XdpContext::new(md);
-    let Some(ip) = at::<Ip>(&ctx, EthHdr::LEN) else { return 0 };
+/// 1 when the option was lowered. `partial`: the checksum is yet to be computed.
+#[inline(always)]
+pub(crate) fn lower(ctx: &impl Context, limit: u16, partial: bool) -> u64 {
+    let Some(ip) = at::<Ip>(ctx, EthHdr::LEN) else { return 0 };
     // SAFETY: `at` checked the 20 bytes of the header.
     let (version_ihl, total) = unsafe { ((*ip).version_ihl, u16::from_be((*ip).total_length) as usize) };
     let header = EthHdr::LEN + (version_ihl & 0xf) as usize * 4;
-    let Some(segment) = at::<[u8; 20]>(&ctx, header) else { return 0 };
+    let Some(segment) = at::<[u8; 20]>(ctx, header) else { return 0 };
     let segment: *mut u8 = segment.cast();
     // SAFETY: `at` checked 20 bytes.
     let end = (unsafe { *segment.add(12) } >> 4) as usize * 4;
@@ -57,7 +54,7 @@ extern "C" fn plnat_clamp(md: *mut xdp_md, limit: u64) -> u64 {
         if option + 2 > end {
             return 0;
         }
-        let Some(head) = at::<[u8; 2]>(&ctx, header + option) else { return 0 };
+        let Some(head) = at::<[u8; 2]>(ctx, header + option) else { return 0 };
         // SAFETY: `at` checked both bytes.
         let [kind, length] = unsafe { *head };
         let length = if kind == NO_OPERATION { 1 } else { length as usize };
@@ -68,9 +65,9 @@ extern "C" fn plnat_clamp(md: *mut xdp_md, limit: u64) -> u64 {
             if length != MSS_LENGTH {
                 return 0;
             }
-            let Some(field) = at::<u16>(&ctx, header + option + 2) else { return 0 };
+            let Some(field) = at::<u16>(ctx, header + option + 2) else { return 0 };
             // SAFETY: `at` checked the field, and 20 bytes of the segment's header.
-            return unsafe { lower(segment, field, option & 1 != 0, limit as u16) };
+            return unsafe { write(segment, field, option & 1 != 0, limit, partial) };
         }
         place.write((option + length) as u8);
     }
@@ -108,14 +105,17 @@ impl Place {
 /// # Safety
 /// `segment` points to a TCP header and `field` into it.
 #[inline(always)]
-unsafe fn lower(segment: *mut u8, field: *mut u16, odd: bool, limit: u16) -> u64 {
-    // SAFETY: as the caller says; XDP allows unaligned access.
+unsafe fn write(segment: *mut u8, field: *mut u16, odd: bool, limit: u16, partial: bool) -> u64 {
+    // SAFETY: as the caller says; unaligned access is allowed.
     unsafe {
         let (old, new) = (field.read_unaligned(), limit.to_be());
         if u16::from_be(old) <= limit {
             return 0;
         }
         field.write_unaligned(new);
+        if partial {
+            return 1;
+        }
         let change =
             if odd { difference16(old.swap_bytes(), new.swap_bytes()) } else { difference16(old, new) };
         let checksum = segment.add(16).cast::<u16>();

@@ -1,7 +1,6 @@
 //! From bytes to what cannot be wrong: the only file that reads headers, and with `rewrite` and those that make answers
 //! the only one that touches packet memory.
 
-use aya_ebpf::programs::XdpContext;
 use network_types::arp::ArpHdr;
 use network_types::eth::{EthHdr, EtherType};
 use network_types::ip::Ipv4Hdr;
@@ -10,6 +9,7 @@ use plnat_common::reason::Reason;
 use plnat_common::record::Interface;
 
 use crate::address::{self, Target};
+use crate::context::Context;
 use crate::fragment;
 
 /// ICMP echo request (RFC 792).
@@ -61,11 +61,15 @@ pub(crate) struct Packet {
     pub(crate) ip: *mut Ip,
     /// The TCP, UDP or ICMP header: 20 bytes for TCP, 8 for the others.
     pub(crate) header: *mut u8,
+    /// Where that is in the frame.
+    pub(crate) offset: usize,
     pub(crate) protocol: u8,
     pub(crate) source: Ip4,
     pub(crate) destination: Ip4,
     /// Zero for ICMP.
     pub(crate) ports: Ports,
+    /// Whether its checksum is the pseudo header's sum alone, to which who sends it will add the rest. Known of settled packets.
+    pub(crate) partial: bool,
 }
 
 impl Packet {
@@ -115,7 +119,7 @@ impl Packet {
     #[inline(always)]
     pub(crate) fn macs(&self) -> [u32; 3] {
         let words = self.ethernet as *const u32;
-        // SAFETY: `frame` checked the 14 bytes of the Ethernet header; XDP allows unaligned loads.
+        // SAFETY: `frame` checked the 14 bytes of the Ethernet header; unaligned loads are allowed.
         unsafe { [words.read_unaligned(), words.add(1).read_unaligned(), words.add(2).read_unaligned()] }
     }
 }
@@ -123,14 +127,14 @@ impl Packet {
 /// A pointer to a `T` at `offset`, if the frame has it. The order of the comparison is the one that the verifier
 /// follows.
 #[inline(always)]
-pub(crate) fn at<T>(ctx: &XdpContext, offset: usize) -> Option<*mut T> {
-    let start = ctx.data();
-    if start + offset + size_of::<T>() > ctx.data_end() { None } else { Some((start + offset) as *mut T) }
+pub(crate) fn at<T>(ctx: &impl Context, offset: usize) -> Option<*mut T> {
+    let start = ctx.start();
+    if start + offset + size_of::<T>() > ctx.end() { None } else { Some((start + offset) as *mut T) }
 }
 
 /// Source and destination of an IPv4 frame for a trace, in host order; zero for others.
 #[inline(always)]
-pub(crate) fn addresses(ctx: &XdpContext) -> (u32, u32) {
+pub(crate) fn addresses(ctx: &impl Context) -> (u32, u32) {
     match at::<Ip>(ctx, EthHdr::LEN) {
         // SAFETY: `at` checked the header's length.
         Some(ip) => unsafe { (u32::from_be((*ip).source.0), u32::from_be((*ip).destination.0)) },
@@ -141,7 +145,7 @@ pub(crate) fn addresses(ctx: &XdpContext) -> (u32, u32) {
 /// Parses a frame. What concerns us and is not sound leaves by a drop, everything else that we do not handle passes. A sound
 /// fragment behind the first one, which has no ports, leaves by [`Reason::Fragment`].
 #[inline(always)]
-pub(crate) fn frame(ctx: &XdpContext, interface: &Interface) -> Result<Frame, Reason> {
+pub(crate) fn frame(ctx: &impl Context, interface: &Interface) -> Result<Frame, Reason> {
     let ethernet: *mut u8 = at::<[u8; EthHdr::LEN]>(ctx, 0).ok_or(Reason::Truncated)?.cast();
     // SAFETY: the 14 bytes of the Ethernet header are there.
     let kind = unsafe { ethernet.add(12).cast::<u16>().read_unaligned() };
@@ -182,17 +186,17 @@ fn is_for(ethernet: *mut u8, interface: &Interface) -> bool {
 }
 
 #[inline(always)]
-fn ipv4(ctx: &XdpContext, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Reason> {
+fn ipv4(ctx: &impl Context, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Reason> {
     // SAFETY: the caller checked the 20 bytes of the header.
     let (version_ihl, total, fragment, ttl_protocol, source, destination) = unsafe {
-        let total = u16::from_be((*ip).total_length) as usize;
+        let total = ctx.total(u16::from_be((*ip).total_length));
         ((*ip).version_ihl, total, (*ip).fragment, (*ip).ttl_protocol, (*ip).source, (*ip).destination)
     };
     let options_end = (version_ihl & 0xf) as usize * 4;
     if version_ihl >> 4 != 4
         || options_end < Ipv4Hdr::LEN
         || total < options_end
-        || ctx.data() + EthHdr::LEN + total > ctx.data_end()
+        || !ctx.has(EthHdr::LEN + total)
     {
         return Err(Reason::Malformed);
     }
@@ -235,12 +239,12 @@ fn ipv4(ctx: &XdpContext, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Reas
     if !sound || (protocol != ICMP && (ports.source().0 == 0 || ports.destination().0 == 0)) {
         return Err(Reason::Malformed);
     }
-    Ok(Packet { ethernet, ip, header, protocol, source, destination, ports })
+    Ok(Packet { ethernet, ip, header, offset, protocol, source, destination, ports, partial: false })
 }
 
 /// `reason` if the packet is to or from an address of ours, else `NotOurs`.
 #[inline(always)]
-fn concerned(interface: &Interface, source: Ip4, destination: Ip4, reason: Reason) -> Reason {
+pub(crate) fn concerned(interface: &Interface, source: Ip4, destination: Ip4, reason: Reason) -> Reason {
     match address::classify(interface, destination) {
         Target::Endpoint(_) | Target::Nat(_) | Target::Dns(_) => reason,
         Target::NatElsewhere => Reason::NatWrongSide,

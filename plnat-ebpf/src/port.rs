@@ -2,10 +2,11 @@
 //! long as one port of a block is free it is found, by the summary in a few steps, and when none is free the one that
 //! rests longest serves.
 
+use core::ffi::c_void;
 use core::ptr::read_volatile;
 
 use aya_ebpf::btf_maps::Array;
-use aya_ebpf::helpers::bpf_get_prandom_u32;
+use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_loop};
 use aya_ebpf::macros::btf_map;
 use plnat_common::record::{FIRST_PORT, PORTS_PER_BLOCK, PortBlock, SUMMARY_WORDS, WORDS};
 
@@ -26,35 +27,96 @@ pub(crate) fn block(index: u32) -> Option<*mut PortBlock> {
     if index == 0 { None } else { PORT_BLOCKS.get_ptr_mut(index) }
 }
 
-/// Takes a port of a block; none when all are in use.
+/// Counts a port of the block as one that no guarantee covers.
 #[inline(always)]
-pub(crate) fn take(block: u32) -> Option<u16> {
-    match plnat_port_take(block as u64) as u16 {
-        0 => None,
-        port => Some(port),
+pub(crate) fn share(index: u32) {
+    if let Some(block) = block(index) {
+        // SAFETY: an aligned word of a value of the map.
+        unsafe { atomic::count64(&raw mut (*block).shared, u64::MAX) };
     }
+}
+
+/// Takes one off the count of ports that no guarantee covers.
+#[inline(always)]
+pub(crate) fn unshare(index: u32) {
+    if let Some(block) = block(index) {
+        // SAFETY: an aligned word of a value of the map.
+        unsafe { atomic::uncount64(&raw mut (*block).shared) };
+    }
+}
+
+/// As limit of [`take`]: the port is guaranteed, and not counted among those that are shared.
+pub(crate) const GUARANTEED: u64 = u64::MAX;
+/// As answer of [`take`]: there is a port, for those who are guaranteed it.
+pub(crate) const SHARED_OUT: u64 = 1 << 16;
+
+/// Takes a port of a block, if it is guaranteed, or if fewer than `limit` ports are shared. 0: all are in use.
+#[inline(always)]
+pub(crate) fn take(index: u32, limit: u64) -> u64 {
+    plnat_port_take(index as u64, limit)
 }
 
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn plnat_port_take(index: u64) -> u64 {
+extern "C" fn plnat_port_take(index: u64, limit: u64) -> u64 {
+    if limit == GUARANTEED {
+        return plnat_port_any(index);
+    }
+    let Some(block) = block(index as u32) else { return 0 };
+    // SAFETY: an aligned word of a value of the map.
+    if !unsafe { atomic::count64(&raw mut (*block).shared, limit) } {
+        return SHARED_OUT;
+    }
+    let port = plnat_port_any(index);
+    if port == 0 {
+        unshare(index as u32);
+    }
+    port
+}
+
+/// Takes any port of a block; 0 when all are in use.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_port_any(index: u64) -> u64 {
     // SAFETY: no argument.
     let random = unsafe { bpf_get_prandom_u32() } as u64;
-    let mut word = ((random & 0xffff_ffff) * WORDS as u64) >> 32;
-    for _ in 0..STEPS {
-        let port = plnat_port_in_word(index, word, random);
-        if port != 0 {
-            return port;
-        }
-        word = plnat_port_free_word(index, word);
-        if word >= WORDS as u64 {
-            break;
-        }
+    let word = ((random & 0xffff_ffff) * WORDS as u64) >> 32;
+    let port = plnat_port_in_word(index, word, random);
+    if port != 0 {
+        return port;
+    }
+    let mut search = Search { index, word, random, port: 0 };
+    // By the helper: a loop of so many steps would be walked step by step by the verifier.
+    // SAFETY: `next_word` is a function of this object with the signature that the helper calls, and the search outlives it.
+    unsafe { bpf_loop(STEPS, next_word as *mut c_void, (&raw mut search).cast(), 0) };
+    if search.port != 0 {
+        return search.port;
     }
     match plnat_port_resting(index, 1) {
         0 => plnat_port_resting(index, 0),
         port => port,
     }
+}
+
+/// What the search for a free port knows.
+#[repr(C)]
+struct Search {
+    index: u64,
+    word: u64,
+    random: u64,
+    port: u64,
+}
+
+/// Body of the search: tries the next word that the summary holds for not full.
+extern "C" fn next_word(_: u32, search: *mut Search) -> i64 {
+    // SAFETY: the helper passes the pointer that it was given.
+    let search = unsafe { &mut *search };
+    search.word = plnat_port_free_word(search.index, search.word);
+    if search.word >= WORDS as u64 {
+        return 1;
+    }
+    search.port = plnat_port_in_word(search.index, search.word, search.random);
+    (search.port != 0) as i64
 }
 
 /// The next word that the summary holds for not full, searched from the summary word of `word` on; [`WORDS`] after a full

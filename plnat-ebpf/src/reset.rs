@@ -87,7 +87,7 @@ extern "C" fn plnat_note(index: u64, number: u64) -> u64 {
 #[inline(always)]
 pub(crate) fn leave(front: u32, back: u32, state: u8) -> u32 {
     if matches!(state, tcp_state::SYN_RECEIVED..=tcp_state::BACKEND_FIN) {
-        plnat_leave(front as u64, back as u64) as u32
+        plnat_reset_leave(front as u64, back as u64) as u32
     } else {
         0
     }
@@ -96,7 +96,7 @@ pub(crate) fn leave(front: u32, back: u32, state: u8) -> u32 {
 /// The answer is the number of resets that were left in the queue.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn plnat_leave(front: u64, back: u64) -> u64 {
+extern "C" fn plnat_reset_leave(front: u64, back: u64) -> u64 {
     let (Some(front_line), Some(back_line)) = (line(front as u32), line(back as u32)) else { return 0 };
     let acknowledged = |index: u64| ACKNOWLEDGED.get(index as u32).copied().unwrap_or(0);
     let (client, backend) = (acknowledged(front), acknowledged(back));
@@ -163,9 +163,9 @@ pub(crate) fn send(ctx: &XdpContext) -> u32 {
     {
         return xdp_action::XDP_DROP;
     }
-    let Ok(action) = egress::way(reset.egress) else { return xdp_action::XDP_DROP };
+    let Ok(action) = egress::redirect(reset.egress) else { return xdp_action::XDP_DROP };
     let trip = Trip { link: reset.link, service: reset.service, ..Trip::default() };
-    count::packet(&trip, Reason::ResetSent, 0);
+    count::other(&trip, Reason::ResetSent);
     action
 }
 

@@ -1,9 +1,10 @@
 //! Writing a translation into a packet: Ethernet and IP addresses, ports, time to live, and both checksums by their
 //! difference (RFC 1624; a UDP checksum of zero stays zero, RFC 768).
 
-use plnat_common::checksum::{difference, difference16, update, update_udp};
+use plnat_common::checksum::{difference, difference16, fold, update, update_udp};
 use plnat_common::net::{Ip4, Mac, MacPair, Ports, TCP};
 
+use crate::context::Context;
 use crate::identification;
 use crate::packet::{DONT_FRAGMENT, Packet};
 
@@ -16,22 +17,31 @@ pub(crate) struct Translation {
     pub(crate) macs: MacPair,
 }
 
-/// Rewrites a TCP or UDP packet, and takes one from its time to live, which is more than one.
+/// Rewrites a settled TCP or UDP packet, and takes one from its time to live, which is more than one.
 #[inline(always)]
-pub(crate) fn apply(packet: &Packet, new: &Translation) {
+pub(crate) fn apply(ctx: &impl Context, packet: &Packet, new: &Translation) {
     let addresses =
         difference(packet.source.0, new.source.0) + difference(packet.destination.0, new.destination.0);
-    let all = addresses + difference(packet.ports.0, new.ports.0);
+    let ports = difference(packet.ports.0, new.ports.0);
+    let all = addresses + ports;
     // SAFETY: `Packet` holds pointers to checked headers: 14 bytes of Ethernet, 20 of IP, 20 of TCP or 8 of UDP.
     unsafe {
         let checksum = packet.header.add(if packet.protocol == TCP { 16 } else { 6 }).cast::<u16>();
         let old = checksum.read_unaligned();
-        checksum.write_unaligned(if packet.protocol == TCP {
+        checksum.write_unaligned(if packet.partial {
+            fold(old as u64 + addresses)
+        } else if packet.protocol == TCP {
             update(old, all)
         } else {
             update_udp(old, all)
         });
         packet.header.cast::<u32>().write_unaligned(new.ports.0);
+        // Headers with checksums sum up to what they did: IP's in full, the other but for the pseudo header.
+        if packet.protocol != TCP && old == 0 {
+            ctx.sum_changed(ports);
+        } else {
+            ctx.sum_changed(!fold(addresses) as u64);
+        }
     }
     outer(packet, new.source, new.destination);
     ethernet(packet.ethernet, new.macs);

@@ -8,7 +8,7 @@ use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_loop};
 use aya_ebpf::programs::XdpContext;
 use plnat_common::net::{Scope, UDP};
 use plnat_common::record::{
-    CLAIMED, FREE, Line, PortBlock, RESETS_BOTH, SweepReport, SweepRequest, WORDS, backend_state,
+    CLAIMED, FREE, GUARANTEED, Line, PortBlock, RESETS_BOTH, SweepReport, SweepRequest, WORDS, backend_state,
     endpoint_state, sweep_mode, tcp_state,
 };
 
@@ -77,25 +77,19 @@ extern "C" fn session_line(step: u32, stripe: *mut Stripe) -> i64 {
         return 0;
     }
     // SAFETY: a line of the map.
-    let (state, minutes, block, number) = unsafe {
-        (
-            read_volatile(&raw const (*front).tcp),
-            read_volatile(&raw const (*front).idle_minutes),
-            read_volatile(&raw const (*front).macs.0[2]),
-            (*front).new_ports.source().number(),
-        )
-    };
+    let (state, minutes) =
+        unsafe { (read_volatile(&raw const (*front).tcp), read_volatile(&raw const (*front).idle_minutes)) };
     if !tcp::kill_if(front, |now| now == state) {
         return 0;
     }
     if reset::is_due(minutes) {
         stripe.report.resets += reset::leave(index, peer, state);
     }
+    if !tcp::is_closed(state) {
+        tcp::let_go(front, state);
+    }
     session::unlink(index);
     session::unlink(peer);
-    if !tcp::is_closed(state) {
-        port::rest(block, number);
-    }
     if revoked {
         stripe.report.revoked += 1;
     } else {
@@ -125,7 +119,8 @@ fn is_revoked(front: *mut Line) -> bool {
     if state == backend_state::GONE || (state == backend_state::DOWN && protocol == UDP) {
         return true;
     }
-    service::record(endpoint.service).and_then(|service| service::nat(service, place as u32)) != Some(nat)
+    service::record(endpoint.service).and_then(|service| service::nat(service, (place & !GUARANTEED) as u32))
+        != Some(nat)
 }
 
 /// True when neither direction was used for as long as the session's state allows.

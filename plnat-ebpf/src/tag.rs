@@ -12,6 +12,7 @@ use network_types::eth::EthHdr;
 use plnat_common::net::Tags;
 use plnat_common::record::TagKey;
 
+use crate::context::Context;
 use crate::packet::at;
 
 #[btf_map]
@@ -25,7 +26,7 @@ const INNER: u32 = 8;
 
 /// True for a frame with a tag.
 #[inline(always)]
-pub(crate) fn is_tagged(ctx: &XdpContext) -> bool {
+pub(crate) fn is_tagged(ctx: &impl Context) -> bool {
     match at::<[u8; EthHdr::LEN]>(ctx, 0) {
         // SAFETY: `at` checked the 14 bytes.
         Some(frame) => is_tag(unsafe { frame.cast::<u8>().add(12).cast::<u16>().read_unaligned() }),
@@ -34,12 +35,13 @@ pub(crate) fn is_tagged(ctx: &XdpContext) -> bool {
 }
 
 #[inline(always)]
-fn is_tag(kind: u16) -> bool {
+pub(crate) fn is_tag(kind: u16) -> bool {
     kind == Tags::CUSTOMER.to_be() || kind == Tags::PROVIDER.to_be()
 }
 
-/// Takes the tags off that a link names; a tag that has a priority alone (802.1Q clause 6.9.1) says no more than none. The answer has the place of that link's record in its lower half, which is 0 when no link
-/// names them and the frame is as it was, and the priority in its upper half.
+/// Takes the tags off that a link names; a tag that has a priority alone (802.1Q clause 6.9.1) says no more than none. The answer
+/// has the place of that link's record in its lower half, which is 0 when no link names them and the frame is as it was, and the
+/// priority in its upper half.
 #[inline(always)]
 pub(crate) fn take_off(ctx: &XdpContext) -> u64 {
     plnat_untag(ctx.ctx)
@@ -63,14 +65,7 @@ extern "C" fn plnat_untag(md: *mut xdp_md) -> u64 {
         inner = unsafe { word.read_unaligned() };
     }
     let tags = Tags([outer & !Tags::PRIORITY, inner & !Tags::PRIORITY]);
-    let interface = ctx.ingress_ifindex() as u32;
-    let place = if tags.0 == [Tags::tag(Tags::CUSTOMER, 0), 0] {
-        interface
-    } else {
-        // SAFETY: entries of a preallocated map are never unmapped, and a place is one aligned word.
-        let Some(&place) = (unsafe { TAGS.get(TagKey { interface, tags }) }) else { return 0 };
-        place
-    };
+    let Some(place) = place(ctx.ingress(), tags) else { return 0 };
     let bytes = if inner == 0 { LENGTH } else { 2 * LENGTH };
     // SAFETY: the context of this run; packet pointers are made anew below.
     if unsafe { bpf_xdp_adjust_head(md, bytes as i32) } != 0 {
@@ -84,9 +79,31 @@ extern "C" fn plnat_untag(md: *mut xdp_md) -> u64 {
         words.add(1).write_unaligned(macs[1]);
         words.add(2).write_unaligned(macs[2]);
     }
+    found(place, outer, inner)
+}
+
+/// Where the record of the link is that names these tags, which have no priority.
+#[inline(always)]
+pub(crate) fn place(interface: u32, tags: Tags) -> Option<u32> {
+    if tags.0 == [Tags::tag(Tags::CUSTOMER, 0), 0] {
+        return Some(interface);
+    }
+    // SAFETY: entries of a preallocated map are never unmapped, and a place is one aligned word.
+    unsafe { TAGS.get(TagKey { interface, tags }) }.copied()
+}
+
+/// The answer of [`take_off`].
+#[inline(always)]
+pub(crate) fn found(place: u32, outer: u32, inner: u32) -> u64 {
     let second = if inner == 0 { outer } else { inner };
     let priority = outer & Tags::PRIORITY | (second & Tags::PRIORITY) << INNER;
     place as u64 | (priority as u64) << 32
+}
+
+/// The tags that a frame is to have, with their priority.
+#[inline(always)]
+pub(crate) fn with_priority(outer: u32, inner: u32, priority: u32) -> [u32; 2] {
+    [outer | priority & Tags::PRIORITY, inner | priority >> INNER & Tags::PRIORITY]
 }
 
 /// Puts tags on, if there are any; false when the frame cannot have them, and must not leave.
@@ -112,16 +129,16 @@ extern "C" fn plnat_tag(md: *mut xdp_md, outer: u64, inner: u64, priority: u64) 
     }
     let Some(frame) = at::<[u8; EthHdr::LEN + LENGTH]>(&ctx, 0) else { return 0 };
     let words = frame.cast::<u32>();
-    let priority = priority as u32;
+    let [outer, tagged] = with_priority(outer as u32, inner as u32, priority as u32);
     // SAFETY: `at` checked 18 bytes, and the inner tag apart from them.
     unsafe {
         words.write_unaligned(macs[0]);
         words.add(1).write_unaligned(macs[1]);
         words.add(2).write_unaligned(macs[2]);
-        words.add(3).write_unaligned(outer as u32 | priority & Tags::PRIORITY);
+        words.add(3).write_unaligned(outer);
         if inner != 0 {
             let Some(word) = at::<u32>(&ctx, EthHdr::LEN + 2) else { return 0 };
-            word.write_unaligned(inner as u32 | priority >> INNER & Tags::PRIORITY);
+            word.write_unaligned(tagged);
         }
     }
     1

@@ -10,7 +10,7 @@ use plnat_common::reason::Reason;
 use plnat_common::record::{Line, tcp_state};
 
 use crate::session::{self, line};
-use crate::{atomic, port};
+use crate::{atomic, port, quota};
 
 pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
@@ -28,6 +28,12 @@ pub(crate) const DEAD: u8 = 0;
 #[inline(always)]
 pub(crate) const fn is_closed(state: u8) -> bool {
     state >= tcp_state::CLOSING
+}
+
+/// True for the states of a handshake that is not complete.
+#[inline(always)]
+pub(crate) const fn is_half_open(state: u8) -> bool {
+    matches!(state, tcp_state::SYN_SENT | tcp_state::SYN_RECEIVED)
 }
 
 /// The state after a packet with `flags` from the client (`forward`) or the backend.
@@ -81,69 +87,112 @@ extern "C" fn plnat_tcp(index: u64, flags: u64, forward: u64) -> u64 {
     let peer = unsafe { read_volatile(&raw const (*mine).peer) };
     let (front, back) = if forward != 0 { (index as u32, peer) } else { (peer, index as u32) };
     let (Some(front_line), Some(back_line)) = (line(front), line(back)) else { return 0 };
-    let Some((old, new)) = advance(front_line, flags as u8, forward != 0) else { return 0 };
-    if old != new {
-        // SAFETY: a line of the map; a byte of its own.
-        unsafe { write_volatile(&raw mut (*back_line).tcp, new) };
-        return settle(front, front_line, back, old, new);
-    }
-    // SAFETY: as above. A copy that lost a race is put right.
-    unsafe {
-        if read_volatile(&raw const (*back_line).tcp) != new {
-            write_volatile(&raw mut (*back_line).tcp, new);
-        }
-    }
-    1
-}
-
-/// Changes the state in the line towards the backend; the answer is the old and the new one, or none when the session is
-/// being freed or two other CPUs changed it at this moment.
-#[inline(always)]
-fn advance(front: *mut Line, flags: u8, forward: bool) -> Option<(u8, u8)> {
     // SAFETY: an aligned word of a line of the map: protocol, state, idle minutes and NAT place.
-    let word = unsafe { front.cast::<u32>().add(4) };
+    let word = unsafe { front_line.cast::<u32>().add(4) };
     for _ in 0..3 {
         // SAFETY: as above.
         let bytes = unsafe { read_volatile(word) }.to_ne_bytes();
-        let (old, new) = (bytes[1], next(bytes[1], flags, forward));
+        let (old, new) = (bytes[1], next(bytes[1], flags as u8, forward != 0));
         if old == DEAD {
-            return None;
+            return 0;
+        }
+        if old == new {
+            copy(back_line, new);
+            return 1;
+        }
+        // The port comes first: nobody may see a session as open that has none.
+        let reopens = is_closed(old) && !is_closed(new);
+        if reopens && plnat_reopen(front as u64, new as u64) == 0 {
+            if kill_if(front_line, is_closed) {
+                session::unlink(front);
+                session::unlink(back);
+            }
+            return 0;
         }
         let changed = u32::from_ne_bytes([bytes[0], new, bytes[2], bytes[3]]);
         // SAFETY: as above.
-        if old == new || unsafe { atomic::replace32(word, u32::from_ne_bytes(bytes), changed) } {
-            return Some((old, new));
+        if !unsafe { atomic::replace32(word, u32::from_ne_bytes(bytes), changed) } {
+            if reopens {
+                plnat_let_go(front as u64, new as u64);
+            }
+            continue;
         }
+        copy(back_line, new);
+        if is_closed(new) && !is_closed(old) {
+            plnat_let_go(front as u64, old as u64);
+        } else if is_half_open(old) && !is_half_open(new) {
+            // SAFETY: a line of the map.
+            quota::established(unsafe { read_volatile(&raw const (*front_line).endpoint) });
+        }
+        return 1;
     }
-    None
+    0
 }
 
-/// Lets the port rest when the connection closed, and takes it again when a closed one opened.
+/// The state in the line towards the client follows; one that lost a race is put right.
 #[inline(always)]
-fn settle(front: u32, front_line: *mut Line, back: u32, old: u8, new: u8) -> u64 {
-    // SAFETY: a line of the map; block and ports do not change while it is live.
-    let (block, number) = unsafe {
-        (read_volatile(&raw const (*front_line).macs.0[2]), (*front_line).new_ports.source().number())
-    };
-    if is_closed(new) && !is_closed(old) {
-        port::rest(block, number);
-    } else if is_closed(old) && !is_closed(new) && !port::retake(block, number) {
-        if kill(front_line) {
-            session::unlink(front);
-            session::unlink(back);
+fn copy(back_line: *mut Line, state: u8) {
+    // SAFETY: a line of the map; a byte of its own.
+    unsafe {
+        if read_volatile(&raw const (*back_line).tcp) != state {
+            write_volatile(&raw mut (*back_line).tcp, state);
         }
-        return 0;
     }
+}
+
+/// Lets the port of an open session rest, and gives back what it counted for. Whoever changed the state from `state` to a
+/// closed one or to being freed calls it, once.
+#[inline(always)]
+pub(crate) fn let_go(front_line: *mut Line, state: u8) {
+    let held = held(front_line);
+    port::rest(held.block, held.number);
+    quota::leave(held.endpoint, held.block, held.mark, is_half_open(state));
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_let_go(front: u64, state: u64) -> u64 {
+    let Some(front_line) = line(front as u32) else { return 0 };
+    let_go(front_line, state as u8);
     1
 }
 
-/// Marks a session as being freed; true for the one who did it, who then frees it.
-#[inline(always)]
-pub(crate) fn kill(front: *mut Line) -> bool {
-    kill_if(front, |_| true)
+/// Takes the port of a closed session again, for `state`; 0 when it serves another session by now.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_reopen(front: u64, state: u64) -> u64 {
+    let Some(front_line) = line(front as u32) else { return 0 };
+    let held = held(front_line);
+    if !port::retake(held.block, held.number) {
+        return 0;
+    }
+    quota::again(held.endpoint, held.block, held.mark, is_half_open(state as u8));
+    1
 }
 
-/// As [`kill`], if the state is one that `condemned` names.
+/// What a session holds, or held until it was closed.
+struct Held {
+    endpoint: u32,
+    block: u32,
+    number: u16,
+    mark: u8,
+}
+
+#[inline(always)]
+fn held(front_line: *mut Line) -> Held {
+    // SAFETY: a line of the map; none of these changes while it is live.
+    unsafe {
+        Held {
+            endpoint: read_volatile(&raw const (*front_line).endpoint),
+            block: read_volatile(&raw const (*front_line).macs.0[2]),
+            number: (*front_line).new_ports.source().number(),
+            mark: read_volatile(&raw const (*front_line).nat_place),
+        }
+    }
+}
+
+/// Marks a session as being freed if its state is one that `condemned` names; true for the one who did it, who then frees
+/// it.
 #[inline(always)]
 pub(crate) fn kill_if(front: *mut Line, condemned: impl Fn(u8) -> bool) -> bool {
     // SAFETY: an aligned word of a line of the map.

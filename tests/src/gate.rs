@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, DevMap, HashMap, MapData, PerCpuArray};
 use aya::programs::xdp::XdpMode;
-use aya::programs::{TestRun as _, Xdp};
+use aya::programs::{Program, ProgramInfo, SchedClassifier, TestRun as _, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod, TestRunOptions};
 use plnat_common::net::{Mac, Scope, Tags};
 use plnat_common::reason::{BYTES_TO_BACKEND, BYTES_TO_CLIENT, COLUMNS, Reason, Verdict};
@@ -123,10 +123,12 @@ fn source_key(side: Side, prefix: Ipv4Addr, length: u8) -> Key<Raw<SourceKey>> {
 fn refusal(reason: Reason, frame: &[u8], ours: MacBytes) -> Option<Vec<u8>> {
     let kind = match reason {
         Reason::TtlExpired => (11, 0),
-        Reason::Pending | Reason::Rejected | Reason::Disconnected => (3, 13),
+        Reason::Pending | Reason::Rejected | Reason::Disconnected | Reason::SessionQuota => (3, 13),
         Reason::NoRule | Reason::DnsRefused => (3, 3),
         Reason::TooBig => (3, 4),
-        Reason::NoBackend | Reason::NoPort | Reason::TableFull => (3, 1),
+        Reason::NoBackend | Reason::NoPort | Reason::PortShare | Reason::TableFull | Reason::SessionShare => {
+            (3, 1)
+        }
         _ => return None,
     };
     // Not about an ICMP error, and not where options push the first eight bytes away.
@@ -176,9 +178,14 @@ impl Gate {
         let trace = std::env::var("TRACE").map_or(0u8, |level| level.parse().unwrap_or(0));
         let mut ebpf = EbpfLoader::new()
             .btf(None)
-            .verifier_log_level(aya::VerifierLogLevel::STATS)
+            .verifier_log_level(if std::env::var_os("VERBOSE").is_some() {
+                aya::VerifierLogLevel::VERBOSE
+            } else {
+                aya::VerifierLogLevel::STATS
+            })
             .map_max_entries("SESSIONS", lines + 32)
             .map_max_entries("PORT_BLOCKS", 16)
+            .map_max_entries("ACCOUNTS", 16)
             .override_global("SEED", &SEED, true)
             .override_global("LINES", &lines, true)
             .override_global("AYA_LOG_LEVEL", &trace, true)
@@ -191,6 +198,9 @@ impl Gate {
                 keep_dispatched(program)?;
             }
         }
+        let tcx: &mut SchedClassifier =
+            ebpf.program_mut("plnat_tcx").context("no such program")?.try_into()?;
+        tcx.load().context("the verifier refused plnat_tcx")?;
         let mut gate = Self { ebpf, bench: None, interfaces, lines };
         for side in Side::ALL {
             let index = gate.ifindex(side);
@@ -417,8 +427,12 @@ impl Gate {
 
     /// Instructions that the verifier went through to accept a program of the object.
     pub fn verified_instructions(&self, program: &str) -> Result<u32> {
-        let program: &Xdp = self.ebpf.program(program).context("no such program")?.try_into()?;
-        program.info()?.verified_instruction_count().context("the kernel does not say (5.16 and later do)")
+        let info: ProgramInfo = match self.ebpf.program(program).context("no such program")? {
+            Program::Xdp(program) => program.info()?,
+            Program::SchedClassifier(program) => program.info()?,
+            _ => bail!("{program} is of another kind"),
+        };
+        info.verified_instruction_count().context("the kernel does not say (5.16 and later do)")
     }
 
     /// Runs a program on a frame `repeat` times, each on what the one before left; returns the last answer and frame.

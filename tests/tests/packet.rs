@@ -12,6 +12,8 @@ mod icmp;
 mod mss;
 #[path = "packet/ports.rs"]
 mod ports;
+#[path = "packet/quotas.rs"]
+mod quotas;
 #[path = "packet/resets.rs"]
 mod resets;
 #[path = "packet/sessions.rs"]
@@ -42,7 +44,7 @@ const BUDGET: u32 = 100_000;
 #[test]
 fn every_program_stays_within_the_verifiers_budget() -> Result<()> {
     let gate = Gate::new()?;
-    for program in ["plnat", "plnat_sweep", "plnat_reset", "plnat_fragment"] {
+    for program in ["plnat", "plnat_tcx", "plnat_sweep", "plnat_reset", "plnat_fragment"] {
         let instructions = gate.verified_instructions(program)?;
         println!("{program}: {instructions} instructions");
         anyhow::ensure!(instructions <= BUDGET, "{program}: {instructions}");

@@ -26,8 +26,10 @@ pub struct PortBlock {
     pub resting_words: [[u64; SUMMARY_WORDS]; 2],
     /// Which of the two halves of `rest` takes freed ports now: 0 or 1.
     pub young: u64,
+    /// Ports in use by sessions that stand on no guarantee.
+    pub shared: u64,
     /// Zero.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 6],
     /// Bit set: the port is in use or resting.
     pub used: [u64; WORDS],
     /// Bit set: the port rests, in the younger or the older half.

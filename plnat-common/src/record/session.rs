@@ -28,6 +28,8 @@ pub const CLAIMED: Scope = Scope(Scope::PROVIDER - 1);
 
 /// Bit of [`Line::idle_minutes`]: both ends hear of the session's end by a RST.
 pub const RESETS_BOTH: u8 = 0x80;
+/// Bit of [`Line::nat_place`]: the session stands on its endpoint's guarantee.
+pub const GUARANTEED: u8 = 0x80;
 /// Length of the made-up frame that the program which sends a RST is run on: the RST, and room for two tags.
 pub const RESET_FRAME: usize = 62;
 
@@ -97,7 +99,7 @@ pub struct Line {
     pub tcp: u8,
     /// Idle minutes of the session's rule, and [`RESETS_BOTH`].
     pub idle_minutes: u8,
-    /// Place of the NAT address in its service.
+    /// Place of the NAT address in its service, and [`GUARANTEED`].
     pub nat_place: u8,
     /// Source address to write: the NAT address (to the backend) or the endpoint address (to the client).
     pub new_source: Ip4,
@@ -150,6 +152,11 @@ impl Line {
     /// Interface index over which the client's packets come: only in a line towards a backend.
     pub const fn client_interface(&self) -> u32 {
         self.macs.0[1] >> 16
+    }
+
+    /// Place of the NAT address in its service.
+    pub const fn place(&self) -> usize {
+        (self.nat_place & !GUARANTEED) as usize
     }
 
     /// The port block that the session's NAT port belongs to: only in a line towards a backend.

@@ -12,6 +12,7 @@ use super::network::read_head;
 use super::resolve::{Names, subnet};
 use super::section::{Section, kind};
 use super::value::{Complaint, address, name, number, text, truth};
+use crate::intent::Quotas;
 use crate::model::{Audience, Consumers, EndpointSpec, Kind, Name, NatSpec, ServiceRef, ServiceSpec};
 
 pub(super) fn read_service(section: &Section<'_>, names: &Names, gateway: &Gateway) -> Option<ServiceSpec> {
@@ -28,6 +29,13 @@ pub(super) fn read_service(section: &Section<'_>, names: &Names, gateway: &Gatew
         limits: read_limits(section),
         reconcile: section.optional("reconcile", truth).unwrap_or_default(),
     };
+    let quota = |key| section.optional(key, number(Quotas::LIMIT));
+    let quotas = Quotas {
+        sessions: quota("endpoint_sessions"),
+        half_open: quota("endpoint_half_open"),
+        new_sessions_per_second: quota("endpoint_new_sessions_per_second"),
+        guaranteed_sessions: section.optional("endpoint_guaranteed_sessions", number(Quotas::GUARANTEE)),
+    };
     let (id, location) = head?;
     let load_balancer = resolve(section, "load_balancer", names, Kind::LoadBalancer, &load_balancer?, &id)?;
     Some(ServiceSpec {
@@ -40,6 +48,7 @@ pub(super) fn read_service(section: &Section<'_>, names: &Names, gateway: &Gatew
         auto_approval,
         fqdns,
         consumers,
+        quotas,
     })
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod links;
 mod mapping;
 mod maps;
+mod mode;
 mod object;
 mod offload;
 mod raw;
@@ -25,9 +26,10 @@ use std::path::PathBuf;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, Xdp};
+use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunAttrs, TestRunOptions, Xdp};
+use nix::net::if_::if_nametoindex;
 use plnat_common::record::{
-    Event, HELD, HELD_FRAME, Meta, RESET_FRAME, SweepReport, SweepRequest, event_kind, sweep_mode,
+    Account, Event, HELD, HELD_FRAME, Meta, RESET_FRAME, SweepReport, SweepRequest, event_kind, sweep_mode,
 };
 use tracing::level_filters::LevelFilter;
 
@@ -40,11 +42,14 @@ use self::maps::Maps;
 use self::sessions::Tables;
 use self::trace::Trace;
 use self::undisturbed::Undisturbed;
-use super::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, TagSight};
+use super::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, TagSight, Wish};
+use crate::netlink::{facts, redirects};
 use crate::plan::{Records, Write};
 
 /// Name of the data path's program.
 const DATA_PATH: &str = "plnat";
+/// Name of the same for socket buffers.
+const DATA_PATH_TCX: &str = "plnat_tcx";
 /// Name of the program that frees sessions.
 const SWEEP: &str = "plnat_sweep";
 /// Name of the program that sends a RST.
@@ -100,16 +105,20 @@ impl BpfPlane {
         let _undisturbed = Undisturbed::new();
         let object::Loaded { mut ebpf, meta, capacity, taken_over } = object::load(options, &bpffs)?;
         for name in [DATA_PATH, SWEEP, RESET, FRAGMENT] {
-            program(&mut ebpf, name)?
+            program::<Xdp>(&mut ebpf, name)?
                 .load()
                 .map_err(|error| kernel(format!("loading the program {name}"), error))?;
         }
+        program::<SchedClassifier>(&mut ebpf, DATA_PATH_TCX)?
+            .load()
+            .map_err(|error| kernel(format!("loading the program {DATA_PATH_TCX}"), error))?;
         let hz = clock::calibrate(|| sweep(&mut ebpf, clock_request()))?;
         if !taken_over {
             // Only now: an object that the kernel refuses leaves no maps behind.
             object::pin(&ebpf, &meta, &bpffs)?;
         }
-        let tables = Tables::map(&ebpf, shape::all_lines(meta.lines), capacity.port_blocks)?;
+        let tables =
+            Tables::map(&ebpf, shape::all_lines(meta.lines), capacity.port_blocks, capacity.endpoints)?;
         let maps = Maps::take(&mut ebpf)?;
         let doing = "opening the events' ring buffer";
         let events = ebpf.take_map("EVENTS").ok_or_else(|| kernel(doing, anyhow::anyhow!("no such map")))?;
@@ -119,7 +128,7 @@ impl BpfPlane {
             _ => Some(Trace::open(&mut ebpf)?),
         };
         let mut links = Links::default();
-        links.adopt(&bpffs, program(&mut ebpf, DATA_PATH)?)?;
+        links.adopt(&bpffs, &mut ebpf)?;
         Ok(Self { ebpf, bpffs, maps, tables, links, events, trace, meta, capacity, taken_over, hz })
     }
 
@@ -163,12 +172,15 @@ impl DataPlane for BpfPlane {
         self.maps.write(write)
     }
 
-    fn attach(&mut self, interface: &str) -> Result<(), PlaneError> {
-        let data_path = program(&mut self.ebpf, DATA_PATH)?;
-        match self.links.attach(&self.bpffs, data_path, interface)? {
+    fn attach(&mut self, interface: &str, wish: &Wish) -> Result<(), PlaneError> {
+        match self.links.attach(&self.bpffs, &mut self.ebpf, interface, wish)? {
             Some(index) => self.maps.restore_device(index),
             None => Ok(()),
         }
+    }
+
+    fn unreachable(&self, interfaces: &[&str]) -> Option<String> {
+        interfaces.iter().find(|interface| is_unreachable(interface)).map(|it| (*it).to_owned())
     }
 
     fn detach(&mut self, interface: &str) -> Result<(), PlaneError> {
@@ -205,6 +217,11 @@ impl DataPlane for BpfPlane {
         self.tables.port_use(block)
     }
 
+    fn accounts(&mut self, slots: Range<u32>, each: &mut dyn FnMut(u32, &Account)) -> Result<(), PlaneError> {
+        self.tables.accounts(slots, each);
+        Ok(())
+    }
+
     fn link_counters(&mut self, link: u32) -> Result<CounterRow, PlaneError> {
         self.maps.link_counters(link)
     }
@@ -238,7 +255,7 @@ impl DataPlane for BpfPlane {
 
 /// Runs a program that makes frames as often as it has to, on live ones, which the kernel sends.
 fn send(ebpf: &mut Ebpf, (name, what): (&str, &str), frame: &[u8], count: u32) -> Result<(), PlaneError> {
-    program(ebpf, name)?
+    program::<Xdp>(ebpf, name)?
         .test_run(TestRunOptions {
             data_in: Some(frame),
             repeat: count,
@@ -254,7 +271,18 @@ fn clock_request() -> SweepRequest {
     SweepRequest { mode: sweep_mode::SESSIONS, ..SweepRequest::default() }
 }
 
-fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, PlaneError> {
+/// Whether frames redirected to an interface are lost. A driver that runs programs takes them once it has one; a veth does not
+/// need one itself.
+fn is_unreachable(interface: &str) -> bool {
+    let Ok(index) = if_nametoindex(interface) else { return false };
+    let (Ok(facts), Ok(Some(features))) = (facts::of(index), redirects::of(index)) else { return false };
+    !features.takes_frames() && (facts.kind.is_some() || !features.runs_programs())
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, PlaneError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
     let missing =
         || kernel(format!("looking for the program {name}"), anyhow::anyhow!("the object has none"));
     ebpf.program_mut(name)
@@ -269,7 +297,7 @@ fn sweep(ebpf: &mut Ebpf, request: SweepRequest) -> Result<SweepReport, PlaneErr
     let mut packet = [0u8; size_of::<SweepRequest>() + size_of::<SweepReport>()];
     packet[..size_of::<SweepRequest>()].copy_from_slice(bytemuck::bytes_of(&request));
     let mut answer = [0u8; size_of::<SweepRequest>() + size_of::<SweepReport>()];
-    let run = program(ebpf, SWEEP)?
+    let run = program::<Xdp>(ebpf, SWEEP)?
         .test_run(TestRunOptions {
             data_in: Some(&packet),
             data_out: Some(&mut answer),

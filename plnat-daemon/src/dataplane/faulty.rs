@@ -4,9 +4,11 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use plnat_common::record::{Event, SweepReport, SweepRequest};
+use plnat_common::record::{Account, Event, SweepReport, SweepRequest};
 
-use crate::dataplane::{Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, TagSight};
+use crate::dataplane::{
+    Attachment, Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, TagSight, Wish,
+};
 use crate::plan::{Records, Write};
 
 /// Which calls fail. A handle: a test keeps a clone and changes its mind while the daemon uses the plane.
@@ -113,9 +115,9 @@ impl<P: DataPlane> DataPlane for FaultyPlane<P> {
         self.plane.write(write)
     }
 
-    fn attach(&mut self, interface: &str) -> Result<(), PlaneError> {
+    fn attach(&mut self, interface: &str, wish: &Wish) -> Result<(), PlaneError> {
         self.faults.pass("attaching the program")?;
-        self.plane.attach(interface)
+        self.plane.attach(interface, wish)
     }
 
     fn detach(&mut self, interface: &str) -> Result<(), PlaneError> {
@@ -155,6 +157,11 @@ impl<P: DataPlane> DataPlane for FaultyPlane<P> {
         self.plane.port_use(block)
     }
 
+    fn accounts(&mut self, slots: Range<u32>, each: &mut dyn FnMut(u32, &Account)) -> Result<(), PlaneError> {
+        self.faults.pass("reading what endpoints hold")?;
+        self.plane.accounts(slots, each)
+    }
+
     fn link_counters(&mut self, link: u32) -> Result<CounterRow, PlaneError> {
         self.faults.pass("reading a link's counters")?;
         self.plane.link_counters(link)
@@ -180,7 +187,8 @@ mod tests {
         let faults = Faults::none(seed);
         faults.fraction(per_mille);
         let mut plane = FaultyPlane::new(MemoryPlane::new(Capacity::default(), [0; 2]), faults.clone());
-        let failed: Vec<usize> = (0..1000).filter(|_| plane.attach("eth0").is_err()).collect();
+        let failed: Vec<usize> =
+            (0..1000).filter(|_| plane.attach("eth0", &Wish::default()).is_err()).collect();
         assert_eq!((faults.calls(), faults.failed()), (1000, failed.len() as u64));
         failed
     }
@@ -202,7 +210,7 @@ mod tests {
         let (memory, faults) = (MemoryPlane::new(Capacity::default(), [0; 2]), Faults::none(1));
         let mut plane = FaultyPlane::new(memory.clone(), faults.clone());
         faults.nth(2);
-        let done: Vec<bool> = ["a", "b", "c"].map(|name| plane.attach(name).is_ok()).into();
+        let done: Vec<bool> = ["a", "b", "c"].map(|name| plane.attach(name, &Wish::default()).is_ok()).into();
         assert_eq!(done, [true, false, true]);
         assert_eq!(memory.attached(), ["a".to_owned(), "c".to_owned()].into());
     }

@@ -12,9 +12,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plnat_common::reason::COLUMNS;
-use plnat_common::record::{Event, SweepReport, SweepRequest};
+use plnat_common::record::{Account, Event, SweepReport, SweepRequest};
 
-use crate::dataplane::{Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session};
+use crate::dataplane::{Capacity, CounterRow, DataPlane, PlaneError, PortUse, Session, Wish};
 use crate::plan::{self, Records, Write, region};
 
 use invariants::BlockHolders;
@@ -36,6 +36,7 @@ struct State {
     attached: BTreeSet<String>,
     link_counters: BTreeMap<u32, CounterRow>,
     service_counters: BTreeMap<u32, CounterRow>,
+    accounts: BTreeMap<u32, Account>,
     events: VecDeque<Event>,
     violations: Vec<String>,
 }
@@ -52,6 +53,7 @@ impl MemoryPlane {
             attached: BTreeSet::new(),
             link_counters: BTreeMap::new(),
             service_counters: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             events: VecDeque::new(),
             violations: Vec::new(),
         };
@@ -101,6 +103,11 @@ impl MemoryPlane {
         self.state().service_counters.insert(slot, row);
     }
 
+    /// Sets what an endpoint holds.
+    pub fn hold(&self, slot: u32, account: Account) {
+        self.state().accounts.insert(slot, account);
+    }
+
     // A test that panicked while it held the lock must not hide what the others see.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -140,7 +147,7 @@ impl DataPlane for MemoryPlane {
         Ok(())
     }
 
-    fn attach(&mut self, interface: &str) -> Result<(), PlaneError> {
+    fn attach(&mut self, interface: &str, _: &Wish) -> Result<(), PlaneError> {
         self.state().attached.insert(interface.to_owned());
         Ok(())
     }
@@ -167,6 +174,12 @@ impl DataPlane for MemoryPlane {
         let state = self.state();
         invariants::slot("PORT_BLOCKS", "port_blocks", state.capacity.port_blocks, block)?;
         Ok(state.sessions.port_use(block))
+    }
+
+    fn accounts(&mut self, slots: Range<u32>, each: &mut dyn FnMut(u32, &Account)) -> Result<(), PlaneError> {
+        let accounts = self.state().accounts.clone();
+        accounts.range(slots).for_each(|(slot, account)| each(*slot, account));
+        Ok(())
     }
 
     fn link_counters(&mut self, link: u32) -> Result<CounterRow, PlaneError> {

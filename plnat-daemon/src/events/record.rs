@@ -29,11 +29,14 @@ pub mod kind {
     pub const CONFIGURATION_REFUSED: &str = "configuration.refused";
     /// The NAT ports of a service run out, or there is room again: `data.level` says 80, 95, 100 or 0 percent.
     pub const NAT_USAGE: &str = "service.nat_usage";
+    /// An endpoint wants more than it may hold, or wants no more than that again: `data.quota` is the reason by which its
+    /// packets leave, or null.
+    pub const ENDPOINT_QUOTA: &str = "endpoint.quota";
     /// The daemon started.
     pub const DAEMON_STARTED: &str = "daemon.started";
 
     /// All of them.
-    pub const ALL: [&str; 12] = [
+    pub const ALL: [&str; 13] = [
         CONNECTION_REQUESTED,
         CONNECTION_APPROVED,
         CONNECTION_REJECTED,
@@ -45,6 +48,7 @@ pub mod kind {
         CONFIGURATION_CHANGED,
         CONFIGURATION_REFUSED,
         NAT_USAGE,
+        ENDPOINT_QUOTA,
         DAEMON_STARTED,
     ];
 }

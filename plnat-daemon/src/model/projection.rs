@@ -125,6 +125,7 @@ impl Model {
             network,
             nat: service.nat.each_ref().map(|nat| nat.as_ref().map(|nat| nat.address)),
             rules: rules.map(|rule| self.rule_intent(load_balancer, rule)).collect(),
+            quotas: service.spec.quotas,
         })
     }
 

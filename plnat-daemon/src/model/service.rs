@@ -13,6 +13,7 @@ use super::name::{BadName, Location, Name};
 use super::network::{NetworkSpec, Policies};
 use super::refusal::{Path, Why, field, second_named};
 use super::resource::ResourceId;
+use crate::intent::Quotas;
 
 /// A private link service.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -36,6 +37,13 @@ pub struct ServiceSpec {
     /// What is said of single consumers.
     #[serde(default, skip_serializing_if = "Consumers::is_empty")]
     pub consumers: Consumers,
+    /// What each endpoint may hold.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub quotas: Quotas,
+}
+
+fn is_default(quotas: &Quotas) -> bool {
+    *quotas == Quotas::default()
 }
 
 /// What a service says of single consumers, beyond visibility and auto-approval.
@@ -194,6 +202,7 @@ impl ServiceSpec {
         }
         self.check_nat(network, refuse);
         self.check_audiences(refuse);
+        self.check_quotas(refuse);
         for (at, fqdn) in self.fqdns.iter().enumerate() {
             if !is_fqdn(fqdn) {
                 refuse(field!["fqdns", at], Why::BadFqdn { fqdn: fqdn.clone() });
@@ -257,6 +266,21 @@ impl ServiceSpec {
             }
             if let Some(Err(why)) = nat.private_ip_address.map(|address| subnet.admits(address)) {
                 refuse(field!["nat_ip", at, "private_ip_address"], why);
+            }
+        }
+    }
+
+    fn check_quotas(&self, refuse: &mut dyn FnMut(Path, Why)) {
+        let Quotas { sessions, half_open, new_sessions_per_second, guaranteed_sessions } = self.quotas;
+        let quotas = [
+            ("endpoint_sessions", sessions, Quotas::LIMIT),
+            ("endpoint_half_open", half_open, Quotas::LIMIT),
+            ("endpoint_new_sessions_per_second", new_sessions_per_second, Quotas::LIMIT),
+            ("endpoint_guaranteed_sessions", guaranteed_sessions, Quotas::GUARANTEE),
+        ];
+        for (key, quota, range) in quotas {
+            if let Some(quota) = quota.filter(|quota| !range.contains(quota)) {
+                refuse(field![key], Why::out_of_range(quota, range));
             }
         }
     }

@@ -205,6 +205,7 @@ fn declaration() -> Declaration {
         auto_approval: only(&["contoso"]),
         fqdns: vec!["web.example.com".to_owned()],
         consumers: Consumers::default(),
+        quotas: Default::default(),
     };
     Declaration {
         networks: vec![

@@ -125,7 +125,7 @@ pub(super) fn draft(
 
 impl Draft {
     /// Makes the records what the plan says.
-    pub(super) fn enter(self, state: &mut State, assigned: &Assigned) {
+    pub(super) fn enter(self, state: &mut State, assigned: &Assigned, capacity: &Capacity) {
         for (key, _) in &self.services {
             state.drop_service(key);
         }
@@ -142,6 +142,7 @@ impl Draft {
             state.links = links;
         }
         (state.ways, state.ground, state.seed) = (self.ways, self.ground, self.seed);
+        state.share_out(capacity.sessions);
     }
 }
 

@@ -136,7 +136,7 @@ impl Planner {
         draft.released.blocks.iter().for_each(|block| _ = self.fresh.remove(block));
         draft.released.rules.iter().for_each(|&rule| self.tables.forget(rule));
         self.woken_backends.drain(..).for_each(|slot| self.state.put_backend(slot, None));
-        draft.enter(&mut self.state, &self.assigned);
+        draft.enter(&mut self.state, &self.assigned, &self.capacity);
         (self.planned, self.woken) = (true, false);
     }
 

@@ -13,6 +13,7 @@ use crate::intent::{Delta, Endpoint, Intent, Link, Service};
 
 use super::ground::Ground;
 use super::records::{Records, Table};
+use super::shares::Shares;
 use super::touched::Touched;
 
 /// The ways into each network, by the interface of the host that leads there: only over one of these may a backend of the
@@ -88,6 +89,7 @@ pub(super) struct State {
     pub(super) providers: BTreeMap<u32, usize>,
     /// Services that wait for a sweep.
     pub(super) waiting: BTreeSet<String>,
+    pub(super) shares: Shares,
     pub(super) records: Records,
     pub(super) touched: Touched,
     /// Addresses of DNS servers.
@@ -147,7 +149,7 @@ impl State {
         let Self { records, touched, .. } = self;
         let (key, network) = (part.intent.key.clone(), part.intent.network);
         touched.services.insert(part.slot);
-        records.services.insert(part.slot, part.record);
+        self.shares.service_changed(&key);
         for rule in &part.rules {
             touched.rules.insert(rule.slot);
             records.rules.insert(rule.slot, rule.record);
@@ -214,6 +216,7 @@ impl State {
 
     pub(super) fn put_endpoint(&mut self, part: EndpointPart) {
         let intent = part.intent.clone();
+        self.shares.put(&part);
         for &(slot, record) in &part.slots {
             self.touched.endpoints.insert(slot);
             self.records.endpoints.insert(slot, record);
@@ -227,7 +230,9 @@ impl State {
     }
 
     pub(super) fn drop_endpoint(&mut self, key: &str) {
-        let Some(EndpointPart { intent, slots }) = self.endpoints.remove(key) else { return };
+        let Some(part) = self.endpoints.remove(key) else { return };
+        self.shares.drop(&part);
+        let EndpointPart { intent, slots } = part;
         for (slot, record) in slots {
             self.touched.endpoints.insert(slot);
             self.records.endpoints.remove(&slot);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use plnat_common::record::{Backend, Endpoint, backend_state, endpoint_state};
+use plnat_common::record::{Backend, Endpoint, Service, backend_state, endpoint_state};
 
 use super::records::Records;
 
@@ -18,7 +18,7 @@ pub fn summary(installed: &Records, wanted: &Records) -> Summary {
     let mut summary = Summary::default();
     summary.count("interface", &installed.interfaces, &wanted.interfaces, plain);
     summary.count("endpoint", &installed.endpoints, &wanted.endpoints, endpoint);
-    summary.count("service", &installed.services, &wanted.services, plain);
+    summary.count("service", &installed.services, &wanted.services, service);
     summary.count("rule", &installed.rules, &wanted.rules, plain);
     summary.count("backend", &installed.backends, &wanted.backends, backend);
     summary
@@ -56,6 +56,15 @@ fn plain<V>(old: Option<&V>, new: Option<&V>) -> Option<&'static str> {
         (None, _) => Some("added"),
         (_, None) => Some("removed"),
         _ => Some("changed"),
+    }
+}
+
+/// What is shared out follows from the number of endpoints: no news of a service.
+fn service(old: Option<&Service>, new: Option<&Service>) -> Option<&'static str> {
+    let own = |record: &Service| Service { guaranteed: 0, shared_ports: 0, ..*record };
+    match (old.map(own), new.map(own)) {
+        (Some(old), Some(new)) if old == new => None,
+        (old, new) => plain(old.as_ref(), new.as_ref()),
     }
 }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::ground::Grounds;
 use super::message::Message;
+use super::quotas::Quotas;
 use super::rows::{MODEL, SLOTS, changes, corrections, rows_of};
 use super::sweep::Sweeps;
 use super::usage::Usage;
@@ -136,6 +137,7 @@ pub struct Gateway<P> {
     /// The model as the prober and netlink were last told of it, and the ground that netlink was.
     published: (Model, Arc<plan::Ground>),
     pub(super) usage: Usage,
+    pub(super) quotas: Quotas,
     /// Index of the interface that the program is attached to, by name.
     attached: BTreeMap<String, u32>,
     sweep_due: bool,
@@ -174,6 +176,7 @@ impl<P: DataPlane> Gateway<P> {
         Ok(Self {
             sweeps: Sweeps::new(&plane),
             usage: Usage::new(Instant::now()),
+            quotas: Quotas::new(Instant::now()),
             plane,
             adopted,
             bus,
@@ -433,10 +436,11 @@ impl<P: DataPlane> Gateway<P> {
             tracing::warn!("sweeping: {error}");
         }
         self.look_at_ports(now);
+        self.look_at_quotas(now);
         let retry = self.retry.map(|(at, _)| at);
         retry
             .into_iter()
-            .chain([self.sweeps.due(), self.usage.due(), now + Duration::from_secs(1)])
+            .chain([self.sweeps.due(), self.usage.due(), self.quotas.due(), now + Duration::from_secs(1)])
             .min()
             .unwrap_or(now)
     }
@@ -567,7 +571,9 @@ impl<P: DataPlane> Gateway<P> {
         if self.stuck.is_some() {
             return Err("waits until the data plane is as the configuration wants it".to_owned());
         }
-        self.plane.attach(interface).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+        self.plane
+            .attach(interface, &crate::dataplane::Wish::default())
+            .map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
         tracing::info!(interface, "attached");
         self.attached.insert(interface.to_owned(), index);
         Ok(())

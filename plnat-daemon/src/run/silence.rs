@@ -42,7 +42,10 @@ impl<P: DataPlane> Gateway<P> {
     fn see_connection(&self, mut view: ConnectionView, service: Option<&str>) -> ConnectionView {
         if view.no_traffic.is_none() {
             let links = self.model.interfaces_of(&view.private_endpoint);
-            view.no_traffic = self.dead_links(&links).or_else(|| service.map(str::to_owned));
+            view.no_traffic = self
+                .dead_links(&links)
+                .or_else(|| service.map(str::to_owned))
+                .or_else(|| self.quota_of(&view.guid.to_string()));
         }
         view
     }

@@ -19,6 +19,8 @@ const PASS: Duration = Duration::from_secs(5);
 const BREATH: Duration = Duration::from_millis(5);
 /// How long a port rests at the least, and half of how long at the most: TIME_WAIT of the usual backends.
 const REST: Duration = Duration::from_secs(60);
+/// Idle seconds of half-open sessions while the table is nearly full.
+const PRESSED: u32 = 10;
 /// Blocks in a stripe.
 const BLOCKS: u32 = 64;
 
@@ -29,6 +31,7 @@ pub(super) struct Sweeps {
     /// Sessions that the last full pass left.
     pub(super) live: u64,
     hz: u32,
+    sessions: u32,
     lines: u32,
     blocks: u32,
     half_open: u32,
@@ -49,6 +52,7 @@ impl Sweeps {
             figures: SweepFigures::default(),
             live: 0,
             hz: plane.jiffies_per_second(),
+            sessions: capacity.sessions,
             lines: capacity.sessions.saturating_mul(LINES_PER_SESSION).saturating_add(SPARE_LINES),
             blocks: capacity.port_blocks,
             half_open: 240,
@@ -105,12 +109,13 @@ impl Sweeps {
     fn stripe(&mut self, plane: &mut impl DataPlane) -> Result<(), PlaneError> {
         let count = STRIPE.min(self.lines - self.next_line);
         let began = Instant::now();
+        let half_open = if self.is_pressed() { self.half_open.min(PRESSED) } else { self.half_open };
         let report = plane.sweep(SweepRequest {
             mode: sweep_mode::SESSIONS,
             first: self.next_line,
             count,
             minute: self.hz * 60,
-            half_open: self.hz.saturating_mul(self.half_open),
+            half_open: self.hz.saturating_mul(half_open),
             transitory: self.hz.saturating_mul(self.transitory),
             zero: [0; 2],
         })?;
@@ -130,6 +135,11 @@ impl Sweeps {
             (self.next_line, self.counted, self.spent) = (0, 0, Duration::ZERO);
         }
         Ok(())
+    }
+
+    /// Whether the last full pass found more than three quarters of the sessions that there is room for.
+    fn is_pressed(&self) -> bool {
+        self.live > u64::from(self.sessions) / 4 * 3
     }
 
     fn note(&mut self, report: &SweepReport) {

@@ -50,7 +50,7 @@ pub(super) fn taken(link: u32) -> Option<*mut FragmentUse> {
 /// The datagram of `PIECE`, its own until it is given back; a new one where there was none.
 #[inline(always)]
 pub(super) fn take() -> Result<(u32, *mut Datagram), Reason> {
-    let place = plnat_take();
+    let place = plnat_datagram();
     if place >> 32 != 0 {
         return Err(if place as u32 == 0 { Reason::FragmentFull } else { Reason::Race });
     }
@@ -157,7 +157,13 @@ extern "C" fn plnat_expire(place: u64) -> u64 {
     if state == fragment_state::FREE {
         return 1;
     }
-    if !is_old(since) || plnat_lock(place) == 0 {
+    // SAFETY: the aligned word of a place of the map.
+    let word = unsafe { &raw mut (*datagram).state };
+    // SAFETY: as above.
+    let locked = state != fragment_state::BUSY
+        && is_old(since)
+        && unsafe { atomic::replace32(word, state, fragment_state::BUSY) };
+    if !locked {
         return 0;
     }
     // SAFETY: the place is this program's now.
@@ -169,7 +175,7 @@ extern "C" fn plnat_expire(place: u64) -> u64 {
     1
 }
 
-/// What `plnat_take` and `plnat_look` answer beside a place: there is no room; another program has it; it is BUSY now.
+/// What `plnat_datagram` and `plnat_look` answer beside a place: there is no room; another program has it; it is BUSY now.
 const FULL: u64 = 1 << 32;
 const RACE: u64 = FULL | 1;
 const FOUND: u64 = 1 << 63;
@@ -200,7 +206,7 @@ extern "C" fn plnat_look(first: u64) -> u64 {
 /// The place of `PIECE`'s datagram, which is BUSY then; else FULL or RACE.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn plnat_take() -> u64 {
+extern "C" fn plnat_datagram() -> u64 {
     let Some(piece) = PIECE.get_ptr_mut(0) else { return RACE };
     // SAFETY: this CPU's piece.
     let (key, link) = unsafe { (core::ptr::read(&raw const (*piece).key), (*piece).link) };

@@ -8,7 +8,7 @@ use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::btf_maps::{Array, Queue};
-use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_xdp_adjust_tail, bpf_xdp_load_bytes, bpf_xdp_store_bytes};
+use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_xdp_adjust_tail, bpf_xdp_store_bytes};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::XdpContext;
 use network_types::eth::EthHdr;
@@ -20,6 +20,7 @@ use plnat_common::record::{
 use super::datagram::{is_old, now, taken};
 use super::{NONE, PIECE};
 use crate::atomic;
+use crate::context::Context;
 use crate::packet::{Ip, at};
 
 #[btf_map]
@@ -29,13 +30,13 @@ static READY: Queue<u32, 1024> = Queue::new();
 
 /// Holds the frame, whose datagram is at `place` and the caller's.
 #[inline(always)]
-pub(super) fn hold(md: *mut xdp_md, place: u32, datagram: *mut Datagram) -> Reason {
+pub(super) fn hold(ctx: &impl Context, place: u32, datagram: *mut Datagram) -> Reason {
     // SAFETY: the datagram is the caller's.
     unsafe {
         if (*datagram).waiting >= HELD_OF_DATAGRAM {
             return Reason::FragmentFull;
         }
-        let held = plnat_hold(md, place as u64, (*datagram).held as u64);
+        let held = keep(ctx, place, (*datagram).held);
         if held == NONE {
             return Reason::FragmentFull;
         }
@@ -116,12 +117,11 @@ extern "C" fn plnat_hold_place(link: u64) -> u64 {
     found
 }
 
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn plnat_hold(md: *mut xdp_md, datagram: u64, next: u64) -> u64 {
-    let ctx = XdpContext::new(md);
+/// Copies the frame into a free place. The answer is the place, or `NONE`.
+#[inline(always)]
+fn keep(ctx: &impl Context, datagram: u32, next: u32) -> u64 {
     let Some(piece) = PIECE.get_ptr_mut(0) else { return NONE };
-    let Some(ip) = at::<Ip>(&ctx, EthHdr::LEN) else { return NONE };
+    let Some(ip) = at::<Ip>(ctx, EthHdr::LEN) else { return NONE };
     // SAFETY: `at` checked the header.
     let length = EthHdr::LEN as u32 + u16::from_be(unsafe { (*ip).total_length }) as u32;
     if length >= HELD_FRAME as u32 {
@@ -134,12 +134,11 @@ extern "C" fn plnat_hold(md: *mut xdp_md, datagram: u64, next: u64) -> u64 {
     // SAFETY: the place is this program's.
     unsafe {
         (*held).key = key;
-        ((*held).link, (*held).next, (*held).datagram) = (link, next as u32, datagram as u32);
+        ((*held).link, (*held).next, (*held).datagram) = (link, next, datagram);
         write_volatile(&raw mut (*held).since, now());
         let bytes = length & (HELD_FRAME as u32 - 1);
         (*held).length = bytes;
-        let into = (&raw mut (*held).frame).cast();
-        if bytes == 0 || bpf_xdp_load_bytes(md, 0, into, bytes) != 0 {
+        if bytes == 0 || !ctx.copy((&raw mut (*held).frame).cast(), bytes) {
             free(held);
             return NONE;
         }

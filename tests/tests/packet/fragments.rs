@@ -280,7 +280,7 @@ fn overlapping_tiny_and_impossible_pieces_are_dropped_by_name() -> Result<()> {
         ("not by eights, later", udp(1, UDP_PORT), 0x2020, 77, Malformed),
         ("behind the longest packet", udp(1, UDP_PORT), 0x1fff, 100, Malformed),
         ("TCP options that it has not", tcp(1, FRONTEND_PORT, SYN), 0x2000, 44, FragmentHeld),
-        ("a first one of ICMP errors", Upper::Icmp { kind: (5, 0), rest: [0; 4] }, 0x2000, 88, IcmpError),
+        ("an ICMP error in pieces", Upper::Icmp { kind: (5, 0), rest: [0; 4] }, 0x2000, 88, Fragment),
     ];
     for (what, upper, fragment, length, reason) in cases {
         let mut frame = long(to_endpoint(side, upper), length);

@@ -7,7 +7,7 @@ use plnat_common::reason::Reason::{
     self, BackendGone, Disconnected, NoBackend, NoNextHop, NoSession, Pending, Rejected, TableFull,
     ToBackend, ToClient,
 };
-use plnat_common::record::{Line, backend_state, distribution, endpoint_state, tcp_state};
+use plnat_common::record::{Line, Service, backend_state, distribution, endpoint_state, tcp_state};
 use plnat_tests::frame::flag::{ACK, FIN, PSH, RST, SYN};
 use plnat_tests::gate::{Gate, Side};
 use plnat_tests::scene::*;
@@ -232,6 +232,9 @@ fn a_backend_whose_next_hop_is_lost_drops_by_name_and_comes_back() -> Result<()>
 fn a_full_table_refuses_by_name_and_keeps_every_session_it_has() -> Result<()> {
     let mut gate = Gate::with_sessions(64)?;
     set(&mut gate)?;
+    // Guaranteed more than there is room for.
+    let service: Service = gate.array("SERVICES", SERVICE)?;
+    gate.set("SERVICES", SERVICE, Service { guaranteed: u32::MAX, ..service })?;
     let mut kept = Vec::new();
     let mut refused = 0;
     for client in 1024..2048u16 {

@@ -9,7 +9,7 @@ use plnat_daemon::dataplane::DataPlane;
 use plnat_daemon::dataplane::bpf::BpfPlane;
 use plnat_tests::space::{PATIENCE, Space, ip, mac_of, text};
 
-use crate::kit::{index, options, some_records, writes};
+use crate::kit::{NATIVE, index, options, some_records, writes};
 
 #[test]
 fn traffic_for_a_pending_endpoint_is_an_event_that_wakes_who_waits() {
@@ -26,7 +26,7 @@ fn traffic_for_a_pending_endpoint_is_an_event_that_wakes_who_waits() {
         for write in writes(&records) {
             plane.write(&write).unwrap();
         }
-        plane.attach("ga").unwrap();
+        plane.attach("ga", &NATIVE).unwrap();
         let readable = plane.event_fd().unwrap();
         host.run(move || {
             ip("address add 10.0.0.2/24 dev h0");

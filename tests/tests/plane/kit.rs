@@ -9,7 +9,7 @@ use plnat_common::record::{
     address_kind, backend_state, endpoint_state, interface_flag,
 };
 use plnat_daemon::dataplane::bpf::{BpfPlane, Options};
-use plnat_daemon::dataplane::{Capacity, DataPlane, Session};
+use plnat_daemon::dataplane::{Capacity, DataPlane, ModeWish, Session, Wish};
 use plnat_daemon::plan::{Records, Write};
 
 pub(crate) const OWN_STORE: [u64; 2] = [0x1111, 0x2222];
@@ -22,6 +22,9 @@ pub(crate) struct Plain<T>(pub(crate) T);
 
 // SAFETY: bytemuck has proved that `T` is plain bytes, and the wrapper adds nothing.
 unsafe impl<T: bytemuck::Pod> aya::Pod for Plain<T> {}
+
+/// In the driver and nowhere else.
+pub(crate) const NATIVE: Wish = Wish { mode: ModeWish::Native, unreachable: None };
 
 pub(crate) fn options(directory: &Path) -> Options {
     Options {

@@ -10,7 +10,7 @@ use plnat_daemon::dataplane::bpf::{BpfPlane, OpenError};
 use plnat_daemon::netlink::facts;
 use plnat_tests::space::{Space, ip, wait};
 
-use crate::kit::{SEED, index, open, options, some_records, writes};
+use crate::kit::{NATIVE, SEED, index, open, options, some_records, writes};
 
 /// The daemon of the next test: it runs in a process of its own, so that it can be killed. Without the variable it is no test.
 #[test]
@@ -20,7 +20,7 @@ fn a_daemon_to_be_killed() {
     for write in writes(&some_records(index("ga"))) {
         plane.write(&write).unwrap();
     }
-    plane.attach("ga").unwrap();
+    plane.attach("ga", &NATIVE).unwrap();
     std::fs::write(Path::new(&directory).join("ready"), []).unwrap();
     loop {
         std::thread::park();
@@ -61,7 +61,7 @@ fn a_killed_daemon_leaves_maps_and_program_and_the_next_one_takes_them_over() {
         let after = facts::of(index("ga")).unwrap();
         assert_eq!(after.xdp_program, Some(attached[0].program));
         assert_ne!(after.xdp_program, before.xdp_program);
-        plane.attach("ga").unwrap();
+        plane.attach("ga", &NATIVE).unwrap();
         assert_eq!(facts::of(index("ga")).unwrap(), after);
     });
 }
@@ -75,7 +75,7 @@ fn no_packet_is_lost_while_one_daemon_after_the_other_takes_over() {
     host.run(|| ip("address add 10.0.0.2/24 dev h0"));
     let directory = gateway.run(move || {
         ip("address add 10.0.0.1/24 dev ga");
-        open(directory.path()).attach("ga").unwrap();
+        open(directory.path()).attach("ga", &NATIVE).unwrap();
         directory
     });
     let finished = Arc::new(AtomicBool::new(false));

@@ -6,7 +6,7 @@ use plnat_daemon::dataplane::bpf::{BpfPlane, OpenError, Options, reset};
 use plnat_daemon::netlink::facts;
 use plnat_tests::space::{Space, ip};
 
-use crate::kit::{index, open, options};
+use crate::kit::{NATIVE, index, open, options};
 
 #[test]
 fn a_pinned_map_of_another_shape_is_refused_before_anything_reads_it() {
@@ -46,7 +46,7 @@ fn maps_of_another_store_or_layout_are_refused_until_they_are_reset() {
         let bpffs = directory.join("bpf");
         assert!(!reset(&bpffs).unwrap());
         let mut plane = open(directory);
-        plane.attach("ga").unwrap();
+        plane.attach("ga", &NATIVE).unwrap();
         assert!(matches!(reset(&bpffs), Err(OpenError::InUse { .. })));
         drop(plane);
 

@@ -73,7 +73,7 @@ fn sessions_ports_counters_and_status_agree_with_what_the_hosts_did() {
     assert_eq!((&status["services"], &status["endpoints"]), (&1.into(), &2.into()), "{status}");
     assert_eq!(status["interfaces"].as_array().map(Vec::len), Some(3), "{status}");
     assert!(
-        status["interfaces"].as_array().unwrap().iter().all(|it| it["state"] == "attached (native)"),
+        status["interfaces"].as_array().unwrap().iter().all(|it| it["state"] == "attached (tcx)"),
         "{status}"
     );
     assert_eq!(world.gateway.problems(), [""; 0]);

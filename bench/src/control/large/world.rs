@@ -142,6 +142,7 @@ fn service(at: u32) -> Result<ServiceSpec> {
         auto_approval: Audience::Nobody,
         fqdns: vec![],
         consumers: Default::default(),
+        quotas: Default::default(),
     })
 }
 

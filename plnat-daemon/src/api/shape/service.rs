@@ -8,6 +8,7 @@ use super::{method, note, or, place, read_head, reference, static_address};
 use crate::api::error::ApiError;
 use crate::api::json::{BAD_REFERENCE, Object};
 use crate::api::path::Part;
+use crate::intent::Quotas;
 use crate::model::{
     Audience, ConnectionView, Consumers, EndpointSpec, Extras, Location, Meta, Name, NatSpec, ResourceId,
     ServiceSpec, ServiceView,
@@ -53,6 +54,7 @@ pub fn read(
         auto_approval: audience(&properties, "autoApproval")?,
         fqdns: properties.texts("fqdns")?,
         consumers: consumers(&properties, before)?,
+        quotas: quotas(&properties, before)?,
     };
     Ok((spec, head.extras, networks))
 }
@@ -61,6 +63,7 @@ pub fn read(
 const REJECT: &str = "rejectList";
 const LIMITS: &str = "connectionLimits";
 const RECONCILE: &str = "reconcileConnections";
+const QUOTAS: &str = "endpointQuotas";
 
 fn consumers(properties: &Object<'_>, before: Option<&ServiceSpec>) -> Result<Consumers, ApiError> {
     let mut consumers = before.map(|before| before.consumers.clone()).unwrap_or_default();
@@ -83,6 +86,19 @@ fn consumers(properties: &Object<'_>, before: Option<&ServiceSpec>) -> Result<Co
     }
     consumers.reconcile = properties.truth(RECONCILE)?.unwrap_or(consumers.reconcile);
     Ok(consumers)
+}
+
+/// A limit that the body does not name, or names `null`, is none.
+fn quotas(properties: &Object<'_>, before: Option<&ServiceSpec>) -> Result<Quotas, ApiError> {
+    let Some(quotas) = properties.object(QUOTAS)? else {
+        return Ok(before.map(|before| before.quotas).unwrap_or_default());
+    };
+    Ok(Quotas {
+        sessions: quotas.number("sessions")?,
+        half_open: quotas.number("halfOpen")?,
+        new_sessions_per_second: quotas.number("newSessionsPerSecond")?,
+        guaranteed_sessions: quotas.number("guaranteedSessions")?,
+    })
 }
 
 /// Collection of NAT IP configurations.
@@ -145,6 +161,12 @@ pub fn write(spec: &ServiceSpec, view: &ServiceView, network: &ResourceId, meta:
         REJECT: { "subscriptions": spec.consumers.reject },
         LIMITS: spec.consumers.limits.iter().map(limit).collect::<Vec<_>>(),
         RECONCILE: spec.consumers.reconcile,
+        QUOTAS: {
+            "sessions": spec.quotas.sessions,
+            "halfOpen": spec.quotas.half_open,
+            "newSessionsPerSecond": spec.quotas.new_sessions_per_second,
+            "guaranteedSessions": spec.quotas.guaranteed_sessions,
+        },
         "alias": view.alias,
         "networkInterfaces": [interface(&spec.id, &view.key)],
         "privateEndpointConnections": connections.collect::<Vec<_>>(),

@@ -27,7 +27,7 @@ pub struct InterfaceStatus {
     pub interface: String,
     /// Network.
     pub network: String,
-    /// `attached (native)`, `attached (generic)`, or why it is not attached.
+    /// `attached (native)`, `attached (tcx)`, `attached (generic)`, or why it is not attached.
     pub state: String,
 }
 

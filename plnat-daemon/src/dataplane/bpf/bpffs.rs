@@ -1,5 +1,5 @@
 //! The BPF file system that keeps maps and links alive while no daemon runs, and what lies where in it:
-//! `v<layout>/maps/<map>` and `v<layout>/links/<interface>`.
+//! `v<layout>/maps/<map>`, `v<layout>/links/<interface>` for XDP and `v<layout>/tcx/<interface>`.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,6 +14,27 @@ use plnat_common::ABI_VERSION;
 
 use super::error::OpenError;
 use super::raw;
+
+/// Where in the kernel's way of a frame a link is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Hook {
+    /// Before or behind the driver.
+    Xdp,
+    /// Behind that, where the frame is a socket buffer.
+    Tcx,
+}
+
+impl Hook {
+    pub(super) const ALL: [Self; 2] = [Self::Xdp, Self::Tcx];
+
+    /// Name of the directory with the pins.
+    fn directory(self) -> &'static str {
+        match self {
+            Self::Xdp => "links",
+            Self::Tcx => "tcx",
+        }
+    }
+}
 
 /// The file system, held for one daemon.
 pub(super) struct BpfFs {
@@ -36,7 +57,7 @@ impl BpfFs {
                 other => failed("cannot lock", other.into()),
             })?;
         let this = Self { path: path.to_owned(), _lock: lock };
-        for directory in [this.version(), this.links()] {
+        for directory in [this.version(), this.links(Hook::Xdp), this.links(Hook::Tcx)] {
             match fs::create_dir(&directory) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(OpenError::file_system("cannot make", &directory, error));
@@ -67,19 +88,19 @@ impl BpfFs {
     }
 
     /// Pins of the links.
-    pub(super) fn links(&self) -> PathBuf {
-        self.version().join("links")
+    fn links(&self, hook: Hook) -> PathBuf {
+        self.version().join(hook.directory())
     }
 
     /// Pin of an interface's link. The file system reserves dots, which interface names may hold; a colon they may not.
-    pub(super) fn link(&self, interface: &str) -> PathBuf {
-        self.links().join(interface.replace('.', ":"))
+    pub(super) fn link(&self, hook: Hook, interface: &str) -> PathBuf {
+        self.links(hook).join(interface.replace('.', ":"))
     }
 
     /// Names of the interfaces that have a pinned link.
-    pub(super) fn pinned_links(&self) -> io::Result<Vec<String>> {
+    pub(super) fn pinned_links(&self, hook: Hook) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(self.links())? {
+        for entry in fs::read_dir(self.links(hook))? {
             names.push(entry?.file_name().to_string_lossy().replace(':', "."));
         }
         names.sort();
@@ -107,7 +128,8 @@ pub fn reset(path: &Path) -> Result<bool, OpenError> {
     for layout in layouts(path).map_err(|error| failed("cannot list", path, error))? {
         let directory = path.join(layout);
         // Links before maps: maps without links are a fresh start's, links without maps would forward by nobody's records.
-        for entry in files(&directory.join("links")) {
+        let links = Hook::ALL.map(|hook| files(&directory.join(hook.directory())));
+        for entry in links.into_iter().flatten() {
             any = true;
             remove_link(&entry).map_err(|error| failed("cannot detach", &entry, error))?;
         }

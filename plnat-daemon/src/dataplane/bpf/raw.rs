@@ -60,7 +60,7 @@ struct Info {
     info: u64,
 }
 
-/// `struct bpf_link_info` as far as an XDP link fills it.
+/// `struct bpf_link_info` as far as an XDP or tcx link fills it.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct LinkInfo {
@@ -74,10 +74,12 @@ struct LinkInfo {
 
 /// `BPF_LINK_TYPE_XDP`.
 const LINK_TYPE_XDP: u32 = 6;
+/// `BPF_LINK_TYPE_TCX`.
+const LINK_TYPE_TCX: u32 = 11;
 
-/// What an XDP link is attached to.
+/// What a link is attached to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct XdpLink {
+pub(super) struct Target {
     /// Interface index; 0 after the interface went or the link was detached.
     pub(super) ifindex: u32,
     /// Number of the program.
@@ -102,8 +104,8 @@ pub(super) fn pinned(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
-/// What an XDP link is attached to; `InvalidInput` when the descriptor is another kind of link.
-pub(super) fn xdp_link(link: BorrowedFd<'_>) -> io::Result<XdpLink> {
+/// What a link is attached to; `InvalidInput` when the descriptor is neither an XDP nor a tcx link.
+pub(super) fn target(link: BorrowedFd<'_>) -> io::Result<Target> {
     let mut info = LinkInfo::zeroed();
     let mut attr = Info {
         bpf_fd: link.as_raw_fd() as u32,
@@ -111,13 +113,13 @@ pub(super) fn xdp_link(link: BorrowedFd<'_>) -> io::Result<XdpLink> {
         info: std::ptr::from_mut(&mut info) as u64,
     };
     bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
-    if info.kind != LINK_TYPE_XDP {
+    if !matches!(info.kind, LINK_TYPE_XDP | LINK_TYPE_TCX) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("link type {} is not XDP", info.kind),
+            format!("link type {} is neither XDP nor tcx", info.kind),
         ));
     }
-    Ok(XdpLink { ifindex: info.ifindex, program: info.program })
+    Ok(Target { ifindex: info.ifindex, program: info.program })
 }
 
 /// Detaches a link at once; dropping the last reference would do it some time later.

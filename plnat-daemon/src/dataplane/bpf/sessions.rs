@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use aya::Ebpf;
 use bytemuck::Zeroable;
-use plnat_common::record::{Line, PortBlock};
+use plnat_common::record::{Account, Line, PortBlock};
 
 use super::error::kernel;
 use super::mapping::{Access, Mapping};
@@ -13,28 +13,44 @@ use super::maps::descriptor;
 use crate::dataplane::{PlaneError, PortUse, Session};
 
 const LINE_WORDS: usize = size_of::<Line>() / 8;
+const ACCOUNT_WORDS: usize = size_of::<Account>() / 8;
 const BLOCK_WORDS: usize = size_of::<PortBlock>() / 8;
 
-/// `SESSIONS` and `PORT_BLOCKS`, for reading.
+/// `SESSIONS`, `PORT_BLOCKS` and `ACCOUNTS`, for reading.
 pub(super) struct Tables {
     lines: Mapping,
     line_count: u32,
     blocks: Mapping,
     block_count: u32,
+    accounts: Mapping,
+    account_count: u32,
 }
 
 impl Tables {
-    /// Maps `lines` lines, the spare ones counted, and all port blocks. To be called before the maps are taken.
-    pub(super) fn map(ebpf: &Ebpf, lines: u32, blocks: u32) -> Result<Self, PlaneError> {
-        let (sessions, port_blocks) = (descriptor(ebpf, "SESSIONS")?, descriptor(ebpf, "PORT_BLOCKS")?);
+    /// Maps `lines` lines, the spare ones counted, and all port blocks and accounts. To be called before the maps are taken.
+    pub(super) fn map(ebpf: &Ebpf, lines: u32, blocks: u32, accounts: u32) -> Result<Self, PlaneError> {
+        let map = |name: &'static str, words: usize| {
+            Mapping::new(descriptor(ebpf, name)?.as_fd(), words, Access::Read)
+                .map_err(|error| kernel(format!("mapping {name}"), error))
+        };
         Ok(Self {
-            lines: Mapping::new(sessions.as_fd(), lines as usize * LINE_WORDS, Access::Read)
-                .map_err(|error| kernel("mapping SESSIONS", error))?,
+            lines: map("SESSIONS", lines as usize * LINE_WORDS)?,
             line_count: lines,
-            blocks: Mapping::new(port_blocks.as_fd(), blocks as usize * BLOCK_WORDS, Access::Read)
-                .map_err(|error| kernel("mapping PORT_BLOCKS", error))?,
+            blocks: map("PORT_BLOCKS", blocks as usize * BLOCK_WORDS)?,
             block_count: blocks,
+            accounts: map("ACCOUNTS", accounts as usize * ACCOUNT_WORDS)?,
+            account_count: accounts,
         })
+    }
+
+    /// Calls `each` for what endpoints hold, by slot.
+    pub(super) fn accounts(&self, slots: Range<u32>, each: &mut dyn FnMut(u32, &Account)) {
+        for slot in slots.start..slots.end.min(self.account_count) {
+            let mut words = [0; ACCOUNT_WORDS];
+            if self.accounts.copy(slot as usize * ACCOUNT_WORDS, &mut words) {
+                each(slot, &bytemuck::cast(words));
+            }
+        }
     }
 
     /// Calls `each` for every session whose two lines belong together at the moment they are read. `now` is the

@@ -6,8 +6,8 @@ use std::mem::size_of;
 use aya::maps::{MapInfo, MapType};
 use plnat_common::reason::COLUMNS;
 use plnat_common::record::{
-    Address, AddressKey, Backend, Datagram, Endpoint, FragmentUse, Held, Interface, Line, Meta, PortBlock,
-    Rule, RuleKey, Service, SourceKey, TagKey, WINDOW,
+    Account, Address, AddressKey, Backend, Datagram, Endpoint, FragmentUse, Held, Interface, Line, Meta,
+    PortBlock, Rule, RuleKey, Service, SourceKey, TagKey, WINDOW,
 };
 
 use crate::dataplane::Capacity;
@@ -73,7 +73,7 @@ const SERVICES: Room = Room::Set("services", |c| c.services);
 const RULES: Room = Room::Set("rules", |c| c.rules);
 
 /// All maps of the object that outlive the daemon.
-pub(super) const MAPS: [Shape; 23] = [
+pub(super) const MAPS: [Shape; 25] = [
     // Tagged links lie behind the last interface.
     array(
         "INTERFACES",
@@ -111,6 +111,8 @@ pub(super) const MAPS: [Shape; 23] = [
     mapped("PORT_BLOCKS", size_of::<PortBlock>(), Room::Set("port_blocks", |c| c.port_blocks)),
     mapped("SESSIONS", size_of::<Line>(), Room::Set("sessions", |c| all_lines(lines(c.sessions)))),
     array("ACKNOWLEDGED", 4, Room::Set("sessions", |c| all_lines(lines(c.sessions)))),
+    mapped("ACCOUNTS", size_of::<Account>(), ENDPOINTS),
+    array("SHARED_SESSIONS", 8, Room::Fixed),
     counters("LINK_COUNTERS", LINKS),
     counters("SERVICE_COUNTERS", SERVICES),
     array("PENDING_SEEN", 8, ENDPOINTS),

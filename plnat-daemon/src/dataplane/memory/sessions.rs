@@ -103,7 +103,7 @@ fn allowed(records: &Records, session: &Session) -> bool {
     endpoint.state == endpoint_state::APPROVED
         && state != backend_state::GONE
         && !(state == backend_state::DOWN && line.protocol == UDP)
-        && service.is_some_and(|s| s.nat.get(line.nat_place as usize) == Some(&line.new_source))
+        && service.is_some_and(|s| s.nat.get(line.place()) == Some(&line.new_source))
 }
 
 fn idle_too_long(session: &Session, request: &SweepRequest) -> bool {

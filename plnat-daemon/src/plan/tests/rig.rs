@@ -306,7 +306,7 @@ impl Rig {
             assert_eq!(backend.address, line.new_destination);
             assert!(backend.port.0 == 0 || backend.port == line.new_ports.destination());
             let index = if line.protocol == TCP { Backend::TCP } else { Backend::UDP };
-            assert_eq!(backend.blocks[index][line.nat_place as usize], line.block());
+            assert_eq!(backend.blocks[index][line.place()], line.block());
         };
         self.memory.clone().sessions(crate::dataplane::ALL_LINES, check).unwrap();
     }

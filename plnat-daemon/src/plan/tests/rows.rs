@@ -43,7 +43,7 @@ fn rule(key: &str, protocol: Protocol, port: u16, backend_port: u16, hosts: &[u8
 fn service(key: &str, nat: &[Ipv4Addr], rules: Vec<Rule>) -> Service {
     let mut places = [None; 8];
     places.iter_mut().zip(nat).for_each(|(place, &address)| *place = Some(address));
-    Service { key: key.into(), network: 2, nat: places, rules }
+    Service { key: key.into(), network: 2, nat: places, rules, quotas: Default::default() }
 }
 
 fn endpoint(key: &str, links: &[u32]) -> Endpoint {
@@ -550,7 +550,7 @@ fn a_table_that_is_read_is_never_overwritten_not_even_with_foreign_records() {
     let mut rig = rig();
     rig.settle(&intent, &ground);
     // Another secret without the rows: the same region with other contents.
-    let mut other = Planner::new(Capacity::default());
+    let mut other = Planner::new(Capacity { sessions: 64, ..Capacity::default() });
     let wanted = other.plan(&intent, &ground, [8, 8]).unwrap();
     let writes = difference(&rig.installed, &wanted, &BTreeSet::new());
     let [Write::Rule(1, Some(without)), Write::Table(0, _), Write::Rule(1, Some(with))] = &writes[..] else {

@@ -59,7 +59,7 @@ fn large(services: u32, endpoints_each: u32) -> (Intent, Capacity, Ground) {
                 state: ConnectionState::Approved,
             });
         }
-        intent.services.push(Service { key, network: 2, nat, rules: vec![rule] });
+        intent.services.push(Service { key, network: 2, nat, rules: vec![rule], quotas: Default::default() });
     }
     let capacity = Capacity {
         endpoints: services * endpoints_each * 2,

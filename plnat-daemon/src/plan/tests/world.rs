@@ -81,7 +81,7 @@ fn service(key: &str, genes: &mut Genes) -> Option<Service> {
         let rule = rule(number, genes);
         rules.extend(rule);
     }
-    there.then(|| Service { key: key.into(), network, nat: [None; 8], rules })
+    there.then(|| Service { key: key.into(), network, nat: [None; 8], rules, quotas: Default::default() })
 }
 
 fn rule(number: u16, genes: &mut Genes) -> Option<Rule> {

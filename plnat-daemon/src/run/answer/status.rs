@@ -7,7 +7,7 @@ use plnat_common::record::{Backend, backend_state};
 use super::resources::counts;
 use crate::control::ControlError;
 use crate::control::types::{CapacityUse, InterfaceStatus, Status};
-use crate::dataplane::{AttachMode, DataPlane};
+use crate::dataplane::DataPlane;
 use crate::intent::MemberState;
 use crate::metrics::{BackendHealth, ConnectionCount, MapUse, NatPorts, Snapshot};
 use crate::run::Gateway;
@@ -50,8 +50,7 @@ impl<P: DataPlane> Gateway<P> {
                 Some(problem) => problem.clone(),
                 None => {
                     match attachments.iter().find(|it| it.interface == link.interface).map(|it| it.mode) {
-                        Some(AttachMode::Native) => "attached (native)".to_owned(),
-                        Some(AttachMode::Generic) => "attached (generic)".to_owned(),
+                        Some(mode) => format!("attached ({})", mode.name()),
                         None => "attached".to_owned(),
                     }
                 }
@@ -114,7 +113,7 @@ impl<P: DataPlane> Gateway<P> {
 
     /// What the data plane says of interfaces without knowing that it is wrong.
     fn notes(&self) -> Vec<String> {
-        self.plane.attachments().into_iter().flat_map(|it| it.warnings).collect()
+        self.plane.attachments().into_iter().flat_map(|it| it.notes).collect()
     }
 
     /// All figures for Prometheus.
