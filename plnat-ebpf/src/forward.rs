@@ -136,13 +136,12 @@ pub(crate) struct Way {
     pub(crate) macs: MacPair,
     pub(crate) egress: u32,
     pub(crate) tags: Tags,
-    pub(crate) to_backend: bool,
 }
 
 impl Way {
     #[inline(always)]
     pub(crate) fn to(backend: &Backend) -> Self {
-        Self { macs: backend.macs, egress: backend.egress, tags: backend.tags, to_backend: true }
+        Self { macs: backend.macs, egress: backend.egress, tags: backend.tags }
     }
 }
 
@@ -150,7 +149,7 @@ impl Way {
 #[inline(always)]
 pub(crate) fn way(line: &Known, endpoint: &Endpoint, to_backend: bool) -> Result<Way, Reason> {
     if !to_backend {
-        return Ok(Way { macs: line.macs, egress: line.way, tags: endpoint.tags, to_backend });
+        return Ok(Way { macs: line.macs, egress: line.way, tags: endpoint.tags });
     }
     Ok(Way::to(backend::of_session(line.way)?))
 }

@@ -103,8 +103,11 @@ fn send_held(gate: &mut Gate) -> Result<Vec<Outcome>> {
     (0..count).map(|_| gate.run_fragment()).collect()
 }
 
-/// A session's packets of each protocol, both ways: side, exit, what is sent, and what it becomes but for the identification.
-fn sessions(gate: &mut Gate, length: usize) -> Result<Vec<(&'static str, Side, Reason, Frame, Frame)>> {
+/// What it is, side, exit, what is sent, and what it becomes but for the identification.
+type Case = (&'static str, Side, Reason, Frame, Frame);
+
+/// A session's packets of each protocol, both ways.
+fn sessions(gate: &mut Gate, length: usize) -> Result<Vec<Case>> {
     let client = Side::Contoso;
     let syn = to_endpoint(client, tcp(40000, FRONTEND_PORT, SYN));
     let tcp_port = super::open(gate, client, &syn, BACKEND_PORT)?;
@@ -217,10 +220,9 @@ fn two_clients_with_one_identification_leave_with_two() -> Result<()> {
     let sent: Vec<_> = [Side::Contoso, Side::Fabrikam]
         .map(|side| cut(&long(to_endpoint(side, udp(40000, UDP_PORT)), 4000).bytes(), FULL))
         .into();
-    for at in 0..sent[0].len() {
-        for (nth, side) in [Side::Contoso, Side::Fabrikam].into_iter().enumerate() {
-            out[nth].push(run(&mut gate, side, &sent[nth][at], ToBackend)?);
-        }
+    for (one, other) in sent[0].iter().zip(&sent[1]) {
+        out[0].push(run(&mut gate, Side::Contoso, one, ToBackend)?);
+        out[1].push(run(&mut gate, Side::Fabrikam, other, ToBackend)?);
     }
     let (one, other) = (whole(&out[0])?, whole(&out[1])?);
     ensure!(one.1 != other.1 && source_port(&one.0) != source_port(&other.0));
@@ -442,12 +444,10 @@ fn a_flood_of_pieces_on_one_link_takes_nothing_of_anothers() -> Result<()> {
 #[test]
 fn a_link_that_took_its_part_gets_no_more_and_the_other_does() -> Result<()> {
     let mut gate = super::gate()?;
-    let mut id = 0;
-    for (datagrams, held) in [(DATAGRAMS / 2, 0), (0, HELD / 2)] {
+    for (id, (datagrams, held)) in [(1, (DATAGRAMS / 2, 0)), (2, (0, HELD / 2))] {
         let taken = FragmentUse { datagrams, held };
         gate.set("FRAGMENT_USE", Side::Contoso.link(), taken)?;
         gate.set("FRAGMENT_USE", 0, taken)?;
-        id += 1;
         let pieces =
             |side| cut(&long(Frame { id, ..to_endpoint(side, udp(40000, UDP_PORT)) }, 2000).bytes(), FULL);
         let own = pieces(Side::Contoso);
