@@ -4,15 +4,17 @@ mod stream;
 
 use std::fs;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use self::stream::{STREAMS, Sinks, carry};
 use crate::connections::calibrate;
+use crate::contest::{self, Contender, Outcome};
 use crate::figures::Spread;
 use crate::meter::Meter;
 use crate::proxy::Proxy;
 use crate::report::machine::Conditions;
+use crate::report::picture::Bars;
 use crate::report::{Goal, Output, Results, progress, refusals, table};
 use crate::rig::Rig;
 use crate::settings::Settings;
@@ -62,14 +64,6 @@ struct Figure {
     of_haproxy: Option<Spread>,
 }
 
-/// A target while it is measured.
-struct Contender {
-    standing: Standing,
-    _sinks: Sinks,
-    refused: Option<String>,
-    costs: Vec<f64>,
-}
-
 /// Measures and gives the results.
 pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) -> Result<()> {
     let (bytes, repetitions) = if quick { (QUICK_BYTES, QUICK_REPETITIONS) } else { (BYTES, REPETITIONS) };
@@ -100,7 +94,7 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
         verb: "bulk",
         report: &report,
         table: text(&report),
-        pictures: Vec::new(),
+        pictures: vec![("bulk.svg".to_owned(), picture(&report).svg())],
         goals: goals(&report),
     })
 }
@@ -114,56 +108,37 @@ fn level(
 ) -> Result<Vec<Figure>> {
     let mut contenders = Vec::new();
     for (number, &target) in targets.iter().enumerate() {
-        progress(&format!("{}: setting up and verifying {}", offloads.name(), target.name()));
+        progress(&format!("offloads {}: setting up and verifying {}", offloads.name(), target.name()));
         let standing = Standing::hosted(rig, target, number as u32, ROOM, offloads)?;
         let sinks = Sinks::start(&standing.lane, target, meter)?;
-        let mut contender = Contender { standing, _sinks: sinks, refused: None, costs: Vec::new() };
-        contender.try_to(rig, meter, VERIFIED, true);
+        let mut contender = Contender::new(standing, sinks);
+        contender.attempt(|standing, _| transfer(rig, standing, meter, VERIFIED, true));
         contenders.push(contender);
     }
-    for repetition in 0..repetitions {
-        progress(&format!("{}: repetition {} of {repetitions}", offloads.name(), repetition + 1));
-        let first = repetition as usize % contenders.len();
-        contenders.rotate_left(first);
-        for contender in contenders.iter_mut().filter(|it| it.refused.is_none()) {
-            contender.try_to(rig, meter, bytes, false);
-        }
-        contenders.rotate_right(first);
-    }
-    Ok(figures(&contenders))
+    let name = format!("offloads {}", offloads.name());
+    contest::measure(&mut contenders, &name, repetitions, |standing, _, _| {
+        transfer(rig, standing, meter, bytes, false)
+    });
+    Ok(contest::figures(&contenders, figure))
 }
 
-impl Contender {
-    /// Carries so much, and takes the time unless what arrives is verified.
-    fn try_to(&mut self, rig: &Rig, meter: &Meter, bytes: u64, verify: bool) {
-        let lane = &self.standing.lane;
-        let (clock, others) =
-            (rig.clock(), self.standing.proxy.iter().map(Proxy::process).collect::<Vec<_>>());
-        let done = lane.client.enter(|| {
-            meter.bind()?;
-            let before = meter.all(clock, &others)?;
-            carry(lane, bytes, verify)?;
-            Ok(meter.all(clock, &others)? - before)
-        });
-        match done {
-            Ok(_) if verify => {}
-            Ok(spent) => {
-                let kibibytes = 2 * u64::from(STREAMS) * bytes / 1024;
-                self.costs.push(spent.as_nanos() as f64 / kibibytes as f64);
-            }
-            Err(error) => {
-                let mut why = format!("{error:#}");
-                let wrong = wrong_checksums(lane);
-                if wrong > 0 {
-                    why += &format!(
-                        "; hosts threw {wrong} segments away for a wrong checksum, which the sender had left to the device and XDP cannot see"
-                    );
-                }
-                progress(&format!("{} gets no figure: {why}", self.standing.target.name()));
-                self.refused = Some(why);
-            }
-        }
-    }
+/// Carries so much; CPU nanoseconds a KiB.
+fn transfer(rig: &Rig, standing: &Standing, meter: &Meter, bytes: u64, verify: bool) -> Result<f64> {
+    let lane = &standing.lane;
+    let (clock, others) = (rig.clock(), standing.proxy.iter().map(Proxy::process).collect::<Vec<_>>());
+    let spent = lane.client.enter(|| {
+        meter.bind()?;
+        let before = meter.all(clock, &others)?;
+        carry(lane, bytes, verify)?;
+        Ok(meter.all(clock, &others)? - before)
+    });
+    let spent = spent.map_err(|error| match wrong_checksums(lane) {
+        0 => error,
+        wrong => anyhow!(
+            "{error:#}; hosts threw {wrong} segments away for a wrong checksum, which the sender had left to the device and XDP cannot see"
+        ),
+    })?;
+    Ok(spent.as_nanos() as f64 / (2 * u64::from(STREAMS) * bytes / 1024) as f64)
 }
 
 /// TCP segments that the hosts of a lane refused.
@@ -178,23 +153,14 @@ fn wrong_checksums(lane: &Lane) -> u64 {
     lane.backends.iter().chain([&lane.client]).map(|place| place.enter(count).unwrap_or(0)).sum()
 }
 
-fn figures(contenders: &[Contender]) -> Vec<Figure> {
-    let costs = |target: Target| {
-        let found = contenders.iter().find(|it| it.standing.target == target && it.refused.is_none());
-        found.map_or(&[][..], |it| &it.costs)
-    };
-    let one = |contender: &Contender| {
-        let target = contender.standing.target;
-        let own = costs(target);
-        Figure {
-            target,
-            refused: contender.refused.clone(),
-            nanoseconds: Spread::of(own),
-            of_nftables: Spread::of_pairs(own, costs(Target::Nftables), |own, other| own / other),
-            of_haproxy: Spread::of_pairs(own, costs(Target::Haproxy), |own, other| own / other),
-        }
-    };
-    contenders.iter().map(one).collect()
+fn figure(outcome: Outcome<'_, Sinks>) -> Figure {
+    Figure {
+        target: outcome.target(),
+        refused: outcome.refused(),
+        nanoseconds: outcome.cost(),
+        of_nftables: outcome.cost_of(Target::Nftables),
+        of_haproxy: outcome.cost_of(Target::Haproxy),
+    }
 }
 
 /// What plnat has to reach.
@@ -243,4 +209,20 @@ fn text(report: &Report) -> String {
         text += &format!("Not compared: {}: {}.\n", it.name, it.why);
     }
     text
+}
+
+fn picture(report: &Report) -> Bars {
+    let cost = |level: &Level, target: Target| {
+        let found = level.targets.iter().find(|it| it.target == target && it.refused.is_none())?;
+        Some(found.nanoseconds?.median)
+    };
+    let targets = report.levels.iter().take(1).flat_map(|it| &it.targets).map(|it| it.target);
+    Bars {
+        title: "Cost of a KiB over TCP, with both ends".into(),
+        across: "CPU nanoseconds a KiB",
+        cases: report.levels.iter().map(|it| format!("offloads {}", it.offloads.name())).collect(),
+        groups: targets
+            .map(|it| (it.name().to_owned(), report.levels.iter().map(|level| cost(level, it)).collect()))
+            .collect(),
+    }
 }

@@ -8,11 +8,13 @@ mod trips;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use crate::exchange::{Judge, Servers, wave};
+use crate::contest::{self, Contender, Outcome};
+use crate::exchange::{self, Judge, Servers};
 use crate::figures::Spread;
 use crate::meter::{Meter, Rank};
 use crate::proxy::Proxy;
 use crate::report::machine::Conditions;
+use crate::report::picture::Bars;
 use crate::report::{Goal, Output, Results, count, progress, refusals, table};
 use crate::rig::Rig;
 use crate::settings::Settings;
@@ -60,12 +62,9 @@ struct Figure {
     of_haproxy: Option<Spread>,
 }
 
-/// A target while it is measured.
-struct Contender {
-    standing: Standing,
+/// What is kept for a target.
+struct Ends {
     _servers: Servers,
-    refused: Option<String>,
-    costs: Vec<f64>,
     /// The next connection's session.
     next: u32,
 }
@@ -84,25 +83,18 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
         progress(&format!("setting up {}", target.name()));
         let standing = Standing::hosted(&mut rig, target, number as u32, ROOM, Offloads::Off)?;
         let servers = Servers::start(&standing.lane, target, meter, Rank::Equal)?;
-        contenders.push(Contender { standing, _servers: servers, refused: None, costs: Vec::new(), next: 0 });
+        contenders.push(Contender::new(standing, Ends { _servers: servers, next: 0 }));
     }
     calibrate(&mut rig, contenders.len() as u32)?;
     let conditions = Conditions::now(rig.clock(), quick);
     for contender in &mut contenders {
-        progress(&format!("verifying {}", contender.standing.target.name()));
-        contender.verify(&rig, meter);
+        progress(&format!("verifying {}", contender.target().name()));
+        contender.attempt(|standing, ends| wave(&rig, standing, ends, meter, VERIFIED, true));
     }
-    for repetition in 0..repetitions {
-        progress(&format!("repetition {} of {repetitions}", repetition + 1));
-        // Whoever begins has the caches that the last one of the round before left.
-        let first = repetition as usize % contenders.len();
-        contenders.rotate_left(first);
-        for contender in contenders.iter_mut().filter(|it| it.refused.is_none()) {
-            contender.repeat(&rig, meter, connections);
-        }
-        contenders.rotate_right(first);
-    }
-    let done = figures(&contenders);
+    contest::measure(&mut contenders, "connections", repetitions, |standing, ends, _| {
+        wave(&rig, standing, ends, meter, connections, false)
+    });
+    let done = contest::figures(&contenders, figure);
     drop(contenders);
     let targets: Vec<Target> = done.iter().map(|it| it.target).collect();
     let round_trips = trips::measure(meter, quick, &targets)?;
@@ -120,7 +112,7 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
         verb: "connections",
         report: &report,
         table: text(&report),
-        pictures: Vec::new(),
+        pictures: vec![("connections.svg".to_owned(), picture(&report).svg())],
         goals: goals(&report),
     })?;
     let refused = report.targets.iter().find(|it| it.target == Target::Plnat && it.refused.is_some());
@@ -140,64 +132,42 @@ pub(crate) fn calibrate(rig: &mut Rig, lane: u32) -> Result<()> {
     Ok(())
 }
 
-impl Contender {
-    fn verify(&mut self, rig: &Rig, meter: &Meter) {
-        if let Err(error) = self.wave(rig, meter, VERIFIED, true) {
-            self.refuse(&error);
-        }
+/// Makes connections of new sessions; CPU microseconds for each.
+fn wave(
+    rig: &Rig,
+    standing: &Standing,
+    ends: &mut Ends,
+    meter: &Meter,
+    connections: u32,
+    thorough: bool,
+) -> Result<f64> {
+    let sessions = (ends.next, connections);
+    ends.next += connections;
+    let (lane, work) = (&standing.lane, standing.target.work(&standing.lane));
+    let mut judge = if thorough { Judge::new(lane, work) } else { Judge::brief(lane, work) };
+    let others: Vec<u32> = standing.proxy.iter().map(Proxy::process).collect();
+    let clock = rig.clock();
+    let spent = lane.client.enter(|| {
+        meter.bind()?;
+        let before = meter.all(clock, &others)?;
+        exchange::wave(lane, sessions, IN_FLIGHT, &mut judge)?;
+        Ok(meter.all(clock, &others)? - before)
+    })?;
+    if thorough {
+        judge.spread()?;
     }
-
-    fn repeat(&mut self, rig: &Rig, meter: &Meter, connections: u32) {
-        match self.wave(rig, meter, connections, false) {
-            Ok(cost) => self.costs.push(cost),
-            Err(error) => self.refuse(&error),
-        }
-    }
-
-    /// Makes connections of new sessions; CPU microseconds for each.
-    fn wave(&mut self, rig: &Rig, meter: &Meter, connections: u32, thorough: bool) -> Result<f64> {
-        let sessions = (self.next, connections);
-        self.next += connections;
-        let (lane, work) = (&self.standing.lane, self.standing.target.work(&self.standing.lane));
-        let mut judge = if thorough { Judge::new(lane, work) } else { Judge::brief(lane, work) };
-        let others: Vec<u32> = self.standing.proxy.iter().map(Proxy::process).collect();
-        let clock = rig.clock();
-        let spent = lane.client.enter(|| {
-            meter.bind()?;
-            let before = meter.all(clock, &others)?;
-            wave(lane, sessions, IN_FLIGHT, &mut judge)?;
-            Ok(meter.all(clock, &others)? - before)
-        })?;
-        if thorough {
-            judge.spread()?;
-        }
-        Ok(spent.as_secs_f64() * 1e6 / f64::from(connections))
-    }
-
-    fn refuse(&mut self, error: &anyhow::Error) {
-        progress(&format!("{} gets no figure: {error:#}", self.standing.target.name()));
-        self.refused = Some(format!("{error:#}"));
-    }
+    Ok(spent.as_secs_f64() * 1e6 / f64::from(connections))
 }
 
-fn figures(contenders: &[Contender]) -> Vec<Figure> {
-    let costs = |target: Target| {
-        let found = contenders.iter().find(|it| it.standing.target == target && it.refused.is_none());
-        found.map_or(&[][..], |it| &it.costs)
-    };
-    let one = |contender: &Contender| {
-        let target = contender.standing.target;
-        let own = costs(target);
-        Figure {
-            target,
-            refused: contender.refused.clone(),
-            microseconds: Spread::of(own),
-            net: Spread::of_pairs(own, costs(Target::Wire), |own, wire| own - wire),
-            of_nftables: Spread::of_pairs(own, costs(Target::Nftables), |own, other| own / other),
-            of_haproxy: Spread::of_pairs(own, costs(Target::Haproxy), |own, other| own / other),
-        }
-    };
-    contenders.iter().map(one).collect()
+fn figure(outcome: Outcome<'_, Ends>) -> Figure {
+    Figure {
+        target: outcome.target(),
+        refused: outcome.refused(),
+        microseconds: outcome.cost(),
+        net: outcome.less(Target::Wire),
+        of_nftables: outcome.cost_of(Target::Nftables),
+        of_haproxy: outcome.cost_of(Target::Haproxy),
+    }
 }
 
 /// What plnat has to reach.
@@ -246,4 +216,17 @@ fn text(report: &Report) -> String {
         text += &format!("Not compared: {}: {}.\n", it.name, it.why);
     }
     text
+}
+
+fn picture(report: &Report) -> Bars {
+    let group = |it: &Figure| {
+        let cost = it.microseconds.filter(|_| it.refused.is_none());
+        (it.target.name().to_owned(), vec![cost.map(|it| it.median)])
+    };
+    Bars {
+        title: "Cost of a short TCP connection, with both ends".into(),
+        across: "CPU microseconds a connection",
+        cases: vec!["connection".into()],
+        groups: report.targets.iter().map(group).collect(),
+    }
 }

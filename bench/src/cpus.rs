@@ -10,10 +10,12 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use plnat_common::bench::Order;
 use serde::Serialize;
 
+use crate::contest::in_turns;
 use crate::figures::Spread;
 use crate::meter::Meter;
 use crate::plnat;
 use crate::report::machine::Conditions;
+use crate::report::picture::Bars;
 use crate::report::{Goal, Output, Results, count, progress, table};
 use crate::rig::{CHUNK, Peers, Rig};
 use crate::settings::Settings;
@@ -96,19 +98,8 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
             progress(&format!("{} sessions a CPU: verifying {}", count(sessions), contender.name()));
             contender.verify(&mut rigs, bits)?;
         }
-        for repetition in 0..repetitions {
-            progress(&format!(
-                "{} sessions a CPU: repetition {} of {repetitions}",
-                count(sessions),
-                repetition + 1
-            ));
-            let first = repetition as usize % contenders.len();
-            contenders.rotate_left(first);
-            for contender in &mut contenders {
-                contender.repeat(&mut rigs, bits, packets)?;
-            }
-            contenders.rotate_right(first);
-        }
+        let name = format!("{} sessions a CPU", count(sessions));
+        in_turns(&mut contenders, &name, repetitions, |it, _| it.repeat(&mut rigs, bits, packets))?;
         let targets = contenders.iter().map(Contender::figure).collect::<Result<_>>()?;
         done.push(Level { sessions_a_cpu: sessions, targets });
     }
@@ -124,7 +115,7 @@ pub(crate) fn run(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
         verb: "cpus",
         report: &report,
         table: text(&report),
-        pictures: Vec::new(),
+        pictures: vec![("cpus.svg".to_owned(), picture(&report).svg())],
         goals: goals(&report),
     })
 }
@@ -244,4 +235,18 @@ fn text(report: &Report) -> String {
     }
     text += "growth: median of the pairs. rate of two: packets of both CPUs in the time of one. What the direct wire grows by is the machine's own.\n";
     text
+}
+
+fn picture(report: &Report) -> Bars {
+    let group = |level: &Level, it: &Figure| {
+        let name = format!("{}, {}", it.target.name(), count(level.sessions_a_cpu));
+        (name, vec![Some(it.alone.median), Some(it.together.median)])
+    };
+    let groups = report.levels.iter().flat_map(|level| level.targets.iter().map(move |it| group(level, it)));
+    Bars {
+        title: "Cost of a packet on one CPU, and on two at once, by sessions on each".into(),
+        across: "CPU nanoseconds a packet",
+        cases: vec!["one CPU sends".into(), "both send".into()],
+        groups: groups.collect(),
+    }
 }

@@ -2,11 +2,13 @@
 
 mod bulk;
 mod connections;
+mod contest;
 mod control;
 mod cpus;
 mod exchange;
 mod figures;
 mod hosts;
+mod kernel;
 mod mapped;
 mod memory;
 mod meter;
@@ -26,8 +28,9 @@ mod verify;
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::meter::Meter;
@@ -111,18 +114,41 @@ fn main() -> Result<()> {
         What::Memory => memory::run(&meter, quick, &output),
         What::Control => control::run(&meter, quick, &output),
         What::Program => program::run(&meter, quick, &output),
-        What::All => {
-            packets::run(&meter, quick, &[], &output)?;
-            sessions::run(&meter, quick, &output)?;
-            cpus::run(&meter, quick, &output)?;
-            connections::run(&meter, quick, &[], &output)?;
-            bulk::run(&meter, quick, &[], &output)?;
-            program::run(&meter, quick, &output)?;
-            memory::run(&meter, quick, &output)?;
-            control::run(&meter, quick, &output)
-        }
+        What::All => all(&meter, quick, &output),
         What::PutBack { .. } => Ok(()),
     }
+}
+
+/// One benchmark after the other. One that fails does not keep the others from their turn.
+fn all(meter: &Meter, quick: bool, output: &Output) -> Result<()> {
+    type Run<'a> = &'a dyn Fn() -> Result<()>;
+    let benchmarks: [(&str, Run<'_>); 8] = [
+        ("packets", &|| packets::run(meter, quick, &[], output)),
+        ("sessions", &|| sessions::run(meter, quick, output)),
+        ("cpus", &|| cpus::run(meter, quick, output)),
+        ("connections", &|| connections::run(meter, quick, &[], output)),
+        ("bulk", &|| bulk::run(meter, quick, &[], output)),
+        ("program", &|| program::run(meter, quick, output)),
+        ("memory", &|| memory::run(meter, quick, output)),
+        ("control", &|| control::run(meter, quick, output)),
+    ];
+    let begun = Instant::now();
+    let mut failed = Vec::new();
+    for (at, (name, run)) in benchmarks.iter().enumerate() {
+        let minutes = begun.elapsed().as_secs_f64() / 60.0;
+        report::progress(&format!(
+            "== {name}: {} of {}, after {minutes:.1} minutes ==",
+            at + 1,
+            benchmarks.len()
+        ));
+        if let Err(error) = run() {
+            report::progress(&format!("{name}: {error:#}"));
+            failed.push(*name);
+        }
+    }
+    report::progress(&format!("done after {:.1} minutes", begun.elapsed().as_secs_f64() / 60.0));
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
 }
 
 /// Makes sure that no other benchmark of this build runs: both would measure each other.

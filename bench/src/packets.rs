@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use plnat_common::bench::Order;
 use serde::Serialize;
 
+use crate::contest::{self, Contender, Outcome};
 use crate::figures::Spread;
 use crate::meter::Meter;
 use crate::report::machine::Conditions;
@@ -67,14 +68,6 @@ struct Figure {
     of_forwarding: Option<Spread>,
 }
 
-/// A target while it is measured.
-struct Contender {
-    standing: Standing,
-    refused: Option<String>,
-    costs: Vec<f64>,
-    mappings: Vec<Mapping>,
-}
-
 /// Measures and gives the results.
 pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) -> Result<()> {
     let levels = if quick { &QUICK_LEVELS[..] } else { &LEVELS };
@@ -88,41 +81,26 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
     }
     // The wire is always there: time is calibrated on it.
     targets.retain(|target| *target == Target::Wire || only.is_empty() || only.contains(target));
-    let mut contenders = Vec::new();
+    let mut lanes = Vec::new();
     for (number, target) in targets.into_iter().enumerate() {
         progress(&format!("setting up {}", target.name()));
-        let standing = Standing::new(&mut rig, target, number as u32, most, BACKENDS)?;
-        contenders.push(Contender { standing, refused: None, costs: Vec::new(), mappings: Vec::new() });
+        lanes.push(Standing::new(&mut rig, target, number as u32, most, BACKENDS)?);
     }
-    rig.calibrate(&contenders[0].standing.lane)?;
+    rig.calibrate(&lanes[0].lane)?;
+    let mut contenders: Vec<_> = lanes.into_iter().map(|it| Contender::new(it, Vec::new())).collect();
     let conditions = Conditions::now(rig.clock(), quick);
     let mut done = Vec::new();
     for &bits in levels {
         let sessions = 1u64 << bits;
+        let name = format!("{} session{}", count(sessions), if sessions == 1 { "" } else { "s" });
         for contender in &mut contenders {
-            progress(&format!(
-                "{} sessions: verifying {}",
-                count(sessions),
-                contender.standing.target.name()
-            ));
-            contender.costs.clear();
-            contender.verify(&mut rig, bits);
+            progress(&format!("{name}: verifying {}", contender.target().name()));
+            contender.attempt(|standing, mappings| verify(&mut rig, standing, mappings, bits));
         }
-        for repetition in 0..repetitions {
-            progress(&format!(
-                "{} sessions: repetition {} of {repetitions}",
-                count(sessions),
-                repetition + 1
-            ));
-            // Whoever begins has the caches that the last one of the round before left.
-            let first = repetition as usize % contenders.len();
-            contenders.rotate_left(first);
-            for contender in contenders.iter_mut().filter(|it| it.refused.is_none()) {
-                contender.repeat(&mut rig, bits, repetition)?;
-            }
-            contenders.rotate_right(first);
-        }
-        done.push(Level { sessions, targets: figures(&contenders) });
+        contest::measure(&mut contenders, &name, repetitions, |standing, _, repetition| {
+            repeat(&mut rig, standing, bits, repetition)
+        });
+        done.push(Level { sessions, targets: contest::figures(&contenders, figure) });
     }
     let mut missing = target::missing()?;
     missing.push(Missing { name: "HAProxy, nginx", why: "they end TCP connections and forward no packets" });
@@ -148,68 +126,45 @@ pub(crate) fn run(meter: &Meter, quick: bool, only: &[Target], output: &Output) 
     Ok(())
 }
 
-impl Contender {
-    /// Sends one packet of each session in the order of their numbers, which opens them, and another in random order, and
-    /// holds all against what must arrive; both must take the same way.
-    fn verify(&mut self, rig: &mut Rig, bits: u32) {
-        let mut try_it = || {
-            let lane = &self.standing.lane;
-            let work = self.standing.target.work(lane);
-            let opened = rig
-                .verify(lane, &work, Traffic::Udp, Order { bits, salt: 0 })
-                .context("first packets of sessions")?;
-            let known = rig
-                .verify(lane, &work, Traffic::Udp, Order { bits, salt: 1 })
-                .context("packets of known sessions")?;
-            ensure!(opened == known, "a session moved to another backend, NAT address or port");
-            let before = self.mappings.len().min(opened.len());
-            ensure!(self.mappings[..before] == opened[..before], "a session moved while others were opened");
-            self.mappings = opened;
-            anyhow::Ok(())
-        };
-        if self.refused.is_none()
-            && let Err(error) = try_it()
-        {
-            self.refused = Some(format!("{error:#}"));
-            progress(&format!("{} gets no figure: {error:#}", self.standing.target.name()));
-        }
-    }
-
-    fn repeat(&mut self, rig: &mut Rig, bits: u32, repetition: u32) -> Result<()> {
-        let (lane, order) = (&self.standing.lane, Order { bits, salt: 1 });
-        let template = Traffic::Udp.template(lane, ENDPOINT);
-        let from = u64::from(repetition) * u64::from(WARM + PACKETS);
-        let warm = rig.send(lane, &template, order, from, WARM, Peers::Answer)?;
-        let sent = rig.send(lane, &template, order, from + warm.packets, PACKETS, Peers::Answer)?;
-        let lost = warm.packets + sent.packets - warm.back - sent.back;
-        if lost == 0 {
-            self.costs.push(sent.cost / WAYS);
-        } else {
-            self.refused = Some(format!("lost {lost} of {} packets", warm.packets + sent.packets));
-        }
-        Ok(())
-    }
+/// Sends one packet of each session in the order of their numbers, which opens them, and another in random order, and
+/// holds all against what must arrive; both must take the same way.
+fn verify(rig: &mut Rig, standing: &Standing, mappings: &mut Vec<Mapping>, bits: u32) -> Result<()> {
+    let lane = &standing.lane;
+    let work = standing.target.work(lane);
+    let opened = rig
+        .verify(lane, &work, Traffic::Udp, Order { bits, salt: 0 })
+        .context("first packets of sessions")?;
+    let known = rig
+        .verify(lane, &work, Traffic::Udp, Order { bits, salt: 1 })
+        .context("packets of known sessions")?;
+    ensure!(opened == known, "a session moved to another backend, NAT address or port");
+    let before = mappings.len().min(opened.len());
+    ensure!(mappings[..before] == opened[..before], "a session moved while others were opened");
+    *mappings = opened;
+    Ok(())
 }
 
-fn figures(contenders: &[Contender]) -> Vec<Figure> {
-    let costs = |target: Target| {
-        let found = contenders.iter().find(|it| it.standing.target == target && it.refused.is_none());
-        found.map_or(&[][..], |it| &it.costs)
-    };
-    let one = |contender: &Contender| {
-        let target = contender.standing.target;
-        let own = costs(target);
-        Figure {
-            target,
-            refused: contender.refused.clone(),
-            nanoseconds: Spread::of(own),
-            net: Spread::of_pairs(own, costs(Target::Wire), |own, wire| own - wire),
-            of_nftables: Spread::of_pairs(own, costs(Target::Nftables), |own, other| other / own),
-            of_bound: Spread::of_pairs(own, costs(Target::Bound), |own, other| other / own),
-            of_forwarding: Spread::of_pairs(own, costs(Target::Forwarding), |own, other| other / own),
-        }
-    };
-    contenders.iter().map(one).collect()
+fn repeat(rig: &mut Rig, standing: &Standing, bits: u32, repetition: u32) -> Result<f64> {
+    let (lane, order) = (&standing.lane, Order { bits, salt: 1 });
+    let template = Traffic::Udp.template(lane, ENDPOINT);
+    let from = u64::from(repetition) * u64::from(WARM + PACKETS);
+    let warm = rig.send(lane, &template, order, from, WARM, Peers::Answer)?;
+    let sent = rig.send(lane, &template, order, from + warm.packets, PACKETS, Peers::Answer)?;
+    let lost = warm.packets + sent.packets - warm.back - sent.back;
+    ensure!(lost == 0, "lost {lost} of {} packets", warm.packets + sent.packets);
+    Ok(sent.cost / WAYS)
+}
+
+fn figure(outcome: Outcome<'_, Vec<Mapping>>) -> Figure {
+    Figure {
+        target: outcome.target(),
+        refused: outcome.refused(),
+        nanoseconds: outcome.cost(),
+        net: outcome.less(Target::Wire),
+        of_nftables: outcome.rate_of(Target::Nftables),
+        of_bound: outcome.rate_of(Target::Bound),
+        of_forwarding: outcome.rate_of(Target::Forwarding),
+    }
 }
 
 /// What plnat has to reach.

@@ -7,6 +7,7 @@ use plnat_common::bench::{WAYS, Way};
 use serde::Serialize;
 
 use crate::hosts;
+use crate::kernel::{self, Built};
 use crate::namespace::Namespace;
 use crate::plnat::{self, Plnat};
 use crate::proxy::{self, Proxy};
@@ -179,13 +180,21 @@ fn forwarding(lane: &Lane) -> Result<()> {
 pub(crate) fn missing() -> Result<Vec<Missing>> {
     let mut missing = Vec::new();
     if !has_flowtable()? {
-        let why = "this kernel was built without CONFIG_NF_FLOW_TABLE";
+        let why = match kernel::built("CONFIG_NF_FLOW_TABLE") {
+            Built::No => "this kernel was built without CONFIG_NF_FLOW_TABLE",
+            Built::Module => "the modules of CONFIG_NF_FLOW_TABLE do not load",
+            Built::In => "nft is too old for it, or it was built without CONFIG_NF_FLOW_TABLE_INET",
+            Built::Unknown => "nft or this kernel refuses one, and the kernel does not show how it was built",
+        };
         missing.push(Missing { name: Target::Flowtable.name(), why });
     }
-    let why = if std::fs::exists("/proc/net/ip_vs")? {
-        "it changes destinations only: without netfilter's source NAT it does not do the same work"
-    } else {
-        "this kernel has no IPVS (CONFIG_IP_VS), or its module is not loaded"
+    let why = match kernel::built("CONFIG_IP_VS") {
+        _ if std::fs::exists("/proc/net/ip_vs")? => {
+            "this kernel has it, but it changes destinations only, and this benchmark does not set up netfilter's source NAT beside it"
+        }
+        Built::No => "this kernel was built without CONFIG_IP_VS",
+        Built::Module => "the module of CONFIG_IP_VS is not loaded",
+        Built::In | Built::Unknown => "this kernel shows no /proc/net/ip_vs",
     };
     missing.push(Missing { name: "IPVS", why });
     Ok(missing)

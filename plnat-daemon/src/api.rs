@@ -20,6 +20,6 @@ pub use call::{Answer, Call, Operation, Page, Reply};
 pub use caller::{Action, Authority, Caller};
 pub use error::ApiError;
 pub use path::{BadPath, Part, Target};
-pub use respond::Code;
+pub use respond::{Code, Denied};
 pub use routes::{Route, routes};
 pub use server::router;

@@ -12,6 +12,7 @@ mod command;
 mod connections;
 pub mod daemon;
 mod documents;
+mod events;
 mod exit;
 mod generate;
 mod output;

@@ -15,11 +15,12 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::api::{self, ApiError, Authority, Code};
+use crate::api::{self, ApiError, Authority, Code, Denied};
 use crate::audit::{AuditEntry, AuditLog, Outcome};
 use crate::auth::{self, Caller, Credentials, KeyKeeper, Refusal, Scope};
 use crate::limits::{AddressKey, Rate, Rates, TooMany};
@@ -58,11 +59,12 @@ impl Door {
         login::around(door.clone(), scheme, router.layer(from_fn_with_state(door, pass)))
     }
 
-    async fn admit(&self, headers: &HeaderMap, certificate: Option<&[u8]>) -> Result<Caller, Refusal> {
+    async fn admit(&self, headers: &HeaderMap, certificate: Option<&[u8]>) -> Result<Admitted, Refusal> {
         let shown = Credentials::of(headers, certificate)?;
         // The borrow must end before the wait.
         let keys = self.access.borrow().clone();
-        keys.authenticate(shown).await
+        let caller = keys.authenticate(shown).await?;
+        Ok(Admitted { caller, keys, access: self.access.clone() })
     }
 
     async fn stranger(&self, refusal: &Refusal, visit: Visit) -> Response {
@@ -78,11 +80,12 @@ impl Door {
 
     async fn known(
         self: Arc<Self>,
-        caller: Caller,
+        admitted: Admitted,
         visit: Visit,
         mut request: Request,
         next: Next,
     ) -> Response {
+        let caller = admitted.caller.clone();
         if let Err(wait) = self.known.take(caller.principal().clone(), Instant::now()) {
             return too_many(&wait);
         }
@@ -90,12 +93,15 @@ impl Door {
         if changes && !self.audit.has_room() {
             return without_a_trace();
         }
-        request.extensions_mut().insert(api::Caller::new(caller.clone()));
+        request.extensions_mut().insert(api::Caller::new(admitted));
         let answer = async move {
             let response = next.run(request).await;
-            if changes || outcome(response.status()) == Outcome::Denied {
-                let reason = response.extensions().get::<Code>().map(|Code(code)| (*code).to_owned());
-                self.record(visit.entry(Some(&caller), response.status(), reason)).await;
+            let denied = response.extensions().get::<Denied>().map(|Denied(code)| *code);
+            if changes || denied.is_some() || outcome(response.status()) == Outcome::Denied {
+                let code = denied.or_else(|| response.extensions().get::<Code>().map(|Code(code)| *code));
+                let entry = visit.entry(Some(&caller), response.status(), code.map(str::to_owned));
+                let outcome = if denied.is_some() { Outcome::Denied } else { entry.outcome };
+                self.record(AuditEntry { outcome, ..entry }).await;
             }
             response
         };
@@ -162,7 +168,7 @@ async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Re
     }
     let certificate = request.extensions().get::<Peer>().and_then(|peer| peer.certificate.clone());
     let mut response = match door.admit(request.headers(), certificate.as_deref()).await {
-        Ok(caller) => door.known(caller, visit, request, next).await,
+        Ok(admitted) => door.known(admitted, visit, request, next).await,
         Err(refusal) => door.stranger(&refusal, visit).await,
     };
     if let Ok(id) = id {
@@ -212,23 +218,35 @@ fn known(action: api::Action) -> auth::Action {
     }
 }
 
-impl Authority for Caller {
+/// Somebody who was let in, and by which rules.
+struct Admitted {
+    caller: Caller,
+    keys: Arc<KeyKeeper>,
+    access: watch::Receiver<Arc<KeyKeeper>>,
+}
+
+impl Authority for Admitted {
     fn may(&self, action: api::Action, subscription: &Name) -> bool {
-        Caller::may(self, known(action), subscription)
+        self.caller.may(known(action), subscription)
     }
 
     fn may_everywhere(&self, action: api::Action) -> bool {
-        Caller::may_everywhere(self, known(action))
+        self.caller.may_everywhere(known(action))
     }
 
     fn subscriptions(&self) -> Vec<Name> {
-        match self.scope() {
+        match self.caller.scope() {
             Scope::All => vec![],
             Scope::Only(names) => names.iter().cloned().collect(),
         }
     }
 
     fn principal(&self) -> String {
-        Caller::principal(self).to_string()
+        self.caller.principal().to_string()
+    }
+
+    fn revoked(&self) -> BoxFuture<'static, ()> {
+        let (mut access, keys) = (self.access.clone(), self.keys.clone());
+        Box::pin(async move { _ = access.wait_for(|now| !Arc::ptr_eq(now, &keys)).await })
     }
 }

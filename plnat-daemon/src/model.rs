@@ -35,6 +35,7 @@ mod request;
 mod resource;
 mod service;
 mod settle;
+mod sight;
 mod tables;
 mod view;
 mod zone;
@@ -61,7 +62,7 @@ pub use load_balancer::{
 };
 pub use meta::{Extras, Kept, Meta, Owner};
 pub use name::{BadLocation, BadName, Location, Name};
-pub use names::{NAME_TTL, NamedLink, NamedNetwork, NetworkNames};
+pub use names::{NAME_TTL, NameChanges, NamedLink, NamedNetwork, NetworkNames};
 pub use network::{LinkDns, LinkSpec, NetworkSpec, Policies, SubnetSpec};
 pub use refusal::{Path, Refusal, Refusals, Step, Subject, Why, nearest};
 pub use request::{Precondition, Request, RequestError};
@@ -122,7 +123,13 @@ impl Model {
 
     /// All that [`Model::declare`] would refuse.
     pub fn check(&self, wanted: &Declaration) -> Vec<Refusal> {
-        self.settle_file(wanted, Timestamp::UNIX_EPOCH, &mut Uuid::nil).refusals
+        // Things are told apart by them: what is counted by GUID would be counted together with one for all.
+        let mut guids = 0;
+        let mut guid = || {
+            guids += 1;
+            Uuid::from_u128(guids)
+        };
+        self.settle_file(wanted, Timestamp::UNIX_EPOCH, &mut guid).refusals
     }
 
     fn settle_file(
@@ -226,6 +233,7 @@ impl Model {
         Ok(vec![match decision {
             Decision::Approve => Event::ConnectionApproved(event),
             Decision::Reject => Event::ConnectionRejected(event),
+            Decision::Defer => Event::ConnectionPending(event),
             Decision::Remove => Event::ConnectionDisconnected(event),
         }])
     }

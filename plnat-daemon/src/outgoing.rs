@@ -6,6 +6,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use axum::body::Bytes;
 use axum::http::uri::Scheme;
 use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body;
 use hyper::client::conn::http1::handshake;
 use hyper::header::HOST;
 use hyper_util::rt::TokioIo;
@@ -100,6 +102,53 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// An answer whose body is read as it comes.
+pub struct Incoming {
+    /// Its status.
+    pub status: StatusCode,
+    body: body::Incoming,
+    /// Drives the connection; none when it is over.
+    connection: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Incoming {
+    /// The next piece; none at the end.
+    pub async fn next(&mut self) -> Option<Result<Bytes, OutgoingError>> {
+        loop {
+            let Self { body, connection, .. } = self;
+            let frame = match connection {
+                None => body.frame().await,
+                Some(driving) => tokio::select! {
+                    biased;
+                    frame = body.frame() => frame,
+                    () = driving => {
+                        *connection = None;
+                        continue;
+                    }
+                },
+            };
+            match frame?.map(hyper::body::Frame::into_data) {
+                Ok(Ok(data)) => return Some(Ok(data)),
+                // Trailers.
+                Ok(Err(_)) => {}
+                Err(error) => return Some(Err(OutgoingError::Http(error))),
+            }
+        }
+    }
+
+    /// All of it, at most `most` bytes.
+    pub async fn whole(mut self, most: usize) -> Result<Vec<u8>, OutgoingError> {
+        let mut all = vec![];
+        while let Some(piece) = self.next().await {
+            all.extend_from_slice(&piece?);
+            if all.len() > most {
+                return Err(OutgoingError::Body);
+            }
+        }
+        Ok(all)
+    }
+}
+
 /// Sends requests.
 #[derive(Clone)]
 pub struct HttpClient {
@@ -166,6 +215,19 @@ impl HttpClient {
         self.bounded(url, request, Some(most), patience).await
     }
 
+    /// Sends a request and reads the head of the answer, for which alone `patience` is.
+    pub async fn stream(
+        &self,
+        method: Method,
+        url: &Uri,
+        headers: HeaderMap,
+        patience: Duration,
+    ) -> Result<Incoming, OutgoingError> {
+        let request = self.request(method, url, headers, Bytes::new())?;
+        let begin = async { begin(self.dial(url).await?, request).await };
+        timeout(patience, begin).await.map_err(|_| OutgoingError::Late)?
+    }
+
     fn request(
         &self,
         method: Method,
@@ -199,6 +261,10 @@ impl HttpClient {
         request: Request<Full<Bytes>>,
         most: Option<usize>,
     ) -> Result<Answer, OutgoingError> {
+        exchange(self.dial(url).await?, request, most).await
+    }
+
+    async fn dial(&self, url: &Uri) -> Result<Box<dyn Connection>, OutgoingError> {
         let plain = url.scheme() == Some(&Scheme::HTTP);
         let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = url.port_u16().unwrap_or(if plain { 80 } else { 443 });
@@ -208,16 +274,43 @@ impl HttpClient {
             if !peer.ip().is_loopback() {
                 return Err(BadUrl::Plain.into());
             }
-            return exchange(stream, request, most).await;
+            return Ok(Box::new(stream));
         }
         let name = ServerName::try_from(host).map_err(|_| BadUrl::Form)?;
         let stream = self.tls.connect(name, stream).await.map_err(OutgoingError::Connect)?;
-        exchange(stream, request, most).await
+        Ok(Box::new(stream))
     }
 }
 
+/// With TLS or without.
+trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+async fn begin(
+    stream: Box<dyn Connection>,
+    request: Request<Full<Bytes>>,
+) -> Result<Incoming, OutgoingError> {
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(OutgoingError::Http)?;
+    // How it ends shows in the answer. It is driven by whoever reads: when that ends, it ends.
+    let mut connection: Pin<Box<dyn Future<Output = ()> + Send>> =
+        Box::pin(async { connection.await.unwrap_or(()) });
+    let mut over = false;
+    let mut answer = std::pin::pin!(sender.send_request(request));
+    let response = tokio::select! {
+        biased;
+        response = &mut answer => response,
+        () = &mut connection => {
+            over = true;
+            answer.await
+        }
+    };
+    let (parts, body) = response.map_err(OutgoingError::Http)?.into_parts();
+    Ok(Incoming { status: parts.status, body, connection: (!over).then_some(connection) })
+}
+
 async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    stream: Box<dyn Connection>,
     request: Request<Full<Bytes>>,
     most: Option<usize>,
 ) -> Result<Answer, OutgoingError> {

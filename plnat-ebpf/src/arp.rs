@@ -38,10 +38,10 @@ pub(crate) fn answer(ctx: &impl Context, interface: &Interface, trip: &mut Trip)
         return Err(Reason::NotOurs);
     }
     let (sender, target) = (whole(old.sender), whole(old.target));
-    if old.operation != REQUEST || sender == target {
-        return Err(if trip_of(interface, sender, trip)? { Reason::Spoofed } else { Reason::NotOurs });
+    if trip_of(interface, sender, trip)? {
+        return Err(Reason::Spoofed);
     }
-    if !trip_of(interface, target, trip)? {
+    if old.operation != REQUEST || sender == target || !trip_of(interface, target, trip)? {
         return Err(Reason::NotOurs);
     }
     let mac = interface.mac.octets();

@@ -271,18 +271,14 @@ fn admit(slot: u32, endpoint: &Endpoint, packet: &Packet, trip: &Trip) -> Result
 }
 
 /// True for a source that is no host's: the destination itself, "this network", loopback, multicast, reserved, limited
-/// broadcast (RFC 1122 section 3.2.1.3, RFC 6890), an address of ours, or a frame with a multicast
-/// Ethernet source.
+/// broadcast (RFC 1122 section 3.2.1.3, RFC 6890), or an address of ours.
 #[inline(always)]
 pub(crate) fn spoofed(interface: &Interface, packet: &Packet) -> bool {
     let first = packet.source.octets()[0];
-    let [_, second, _] = packet.macs();
-    let multicast_mac = second >> 16 & 1 != 0;
     packet.source == packet.destination
         || first == 0
         || first == 127
         || first >= 224
-        || multicast_mac
         || address::is_ours(interface, packet.source)
 }
 

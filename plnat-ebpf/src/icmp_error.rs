@@ -97,8 +97,13 @@ fn carried(ctx: &impl Context, packet: &Packet) -> Option<Carried> {
         return None;
     }
     let offset = offset + options_end;
+    // What lies behind the error's own end is the link's padding and no packet, and the error's checksum does not cover it.
+    let end = EthHdr::LEN + packet.length() as usize;
+    if offset + 8 > end {
+        return None;
+    }
     let header: *mut u8 = at::<[u8; 8]>(ctx, offset)?.cast();
-    let tcp_checksum = if protocol == TCP { at::<u16>(ctx, offset + 16) } else { None };
+    let tcp_checksum = if protocol == TCP && offset + 18 <= end { at::<u16>(ctx, offset + 16) } else { None };
     // SAFETY: `at` checked the eight bytes.
     let ports = Ports(unsafe { header.cast::<u32>().read_unaligned() });
     Some(Carried { ip, header, tcp_checksum, source, destination, ports, protocol })

@@ -8,7 +8,7 @@
 
 #![no_std]
 #![no_main]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(internal_features, reason = "bpfel has no atomic read-modify-write in core::sync::atomic")]
 
 mod address;
@@ -67,7 +67,7 @@ pub(crate) struct Trip {
     mtu: u32,
     /// Tags that the frame has when it leaves: those that it came with, until it is sent on.
     tags: Tags,
-    /// Priority that it came with, as `tag` keeps it.
+    /// Priority that it came with and the length of its tags, as `tag` keeps them.
     priority: u32,
     /// Set while an ICMP error may be sent about it: it is a sound packet to one of our addresses, and still as it came.
     answerable: bool,
@@ -111,10 +111,9 @@ pub(crate) fn plnat_fragment(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn run<C: Context>(ctx: &C) -> u32 {
     let mut trip = Trip::default();
-    let bytes = ctx.length() as u64;
     let answer = match handle(ctx, &mut trip) {
         Ok((reason, answer)) => {
-            count::forwarded(&trip, reason, bytes);
+            count::forwarded(&trip, reason, ctx.length() as u64 + tag::taken(trip.priority));
             ctx.trace(trip.link, trip.service, reason);
             answer
         }

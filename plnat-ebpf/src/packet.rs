@@ -54,7 +54,8 @@ pub(crate) enum Frame {
     Ipv4(Packet),
 }
 
-/// A sound TCP, UDP or ICMP packet over IPv4, or the first fragment of one. The pointers are good for the header's length.
+/// A sound TCP, UDP or ICMP packet over IPv4, or the first fragment of one, from one Ethernet address. The pointers are good for
+/// the header's length.
 #[derive(Clone, Copy)]
 pub(crate) struct Packet {
     pub(crate) ethernet: *mut u8,
@@ -239,7 +240,24 @@ fn ipv4(ctx: &impl Context, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Re
     if !sound || (protocol != ICMP && (ports.source().0 == 0 || ports.destination().0 == 0)) {
         return Err(Reason::Malformed);
     }
+    // A group's Ethernet address is nobody's to send from (IEEE 802.3 section 3.2.3), and an answer would go to all of it.
+    // SAFETY: the caller checked the Ethernet header.
+    if unsafe { *ethernet.add(6) } & 1 != 0 {
+        return Err(Reason::Spoofed);
+    }
     Ok(Packet { ethernet, ip, header, offset, protocol, source, destination, ports, partial: false })
+}
+
+/// A number that has 16 bits, for a verifier that has forgotten it: before Linux 6.8 it knows nothing of a word whose bytes were
+/// exchanged. The compiler knows, and would leave a mask out.
+#[inline(always)]
+pub(crate) fn sixteen_bits(number: u16) -> usize {
+    let mut number = number as u64;
+    // SAFETY: one instruction on one register.
+    unsafe {
+        core::arch::asm!("{0} &= 0xffff", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
+    }
+    number as usize
 }
 
 /// `reason` if the packet is to or from an address of ours, else `NotOurs`.

@@ -21,8 +21,14 @@ static TAGS: HashMap<TagKey, u32, 1024> = HashMap::new();
 /// Bytes of a tag.
 const LENGTH: usize = 4;
 
-/// Where the priority of the inner tag lies above that of the outer one.
+/// By how much the priority of the inner tag lies above that of the outer one.
 const INNER: u32 = 8;
+
+/// Bytes of tags that were taken off: they lie below the priority, since a word of its own would take of the stack.
+#[inline(always)]
+pub(crate) fn taken(priority: u32) -> u64 {
+    (priority & 0xff) as u64
+}
 
 /// True for a frame with a tag.
 #[inline(always)]
@@ -41,7 +47,7 @@ pub(crate) fn is_tag(kind: u16) -> bool {
 
 /// Takes the tags off that a link names; a tag that has a priority alone (802.1Q clause 6.9.1) says no more than none. The answer
 /// has the place of that link's record in its lower half, which is 0 when no link names them and the frame is as it was, and the
-/// priority in its upper half.
+/// priority, with the length of the tags, in its upper half.
 #[inline(always)]
 pub(crate) fn take_off(ctx: &XdpContext) -> u64 {
     plnat_untag(ctx.ctx)
@@ -97,7 +103,8 @@ pub(crate) fn place(interface: u32, tags: Tags) -> Option<u32> {
 pub(crate) fn found(place: u32, outer: u32, inner: u32) -> u64 {
     let second = if inner == 0 { outer } else { inner };
     let priority = outer & Tags::PRIORITY | (second & Tags::PRIORITY) << INNER;
-    place as u64 | (priority as u64) << 32
+    let bytes = if inner == 0 { LENGTH } else { 2 * LENGTH };
+    place as u64 | ((priority | bytes as u32) as u64) << 32
 }
 
 /// The tags that a frame is to have, with their priority.

@@ -59,6 +59,8 @@ pub struct Service {
     pub auto_approval: Vec<String>,
     /// Names under which it is reached.
     pub fqdns: Vec<String>,
+    /// More lines for its `[[private_link_service]]`.
+    pub lines: String,
 }
 
 /// A backend.
@@ -152,6 +154,7 @@ impl Service {
             probe: true,
             auto_approval: vec!["*".into()],
             fqdns: vec![],
+            lines: String::new(),
         }
     }
 }
@@ -274,8 +277,9 @@ frontends = ["{name}"]
 visibility = "*"
 auto_approval = {audience}
 fqdns = {:?}
+{}
 "#,
-            self.fqdns
+            self.fqdns, self.lines
         )?;
         for address in &self.nat {
             writeln!(

@@ -90,6 +90,24 @@ pub enum Row {
 /// Rows that are compared: links and services 0 to 7.
 const ROWS: u32 = 8;
 
+/// All counters at one moment.
+pub struct Counters(Vec<(Row, [u64; COLUMNS])>);
+
+impl Counters {
+    /// What moved: (row, column, by).
+    pub fn since(&self, before: &Self) -> Vec<(Row, usize, u64)> {
+        let mut moved = Vec::new();
+        for ((row, old), (_, new)) in before.0.iter().zip(&self.0) {
+            for column in 0..COLUMNS {
+                if old[column] != new[column] {
+                    moved.push((*row, column, new[column] - old[column]));
+                }
+            }
+        }
+        moved
+    }
+}
+
 /// The loaded programs.
 pub struct Gate {
     ebpf: Ebpf,
@@ -203,15 +221,21 @@ impl Gate {
         tcx.load().context("the verifier refused plnat_tcx")?;
         let mut gate = Self { ebpf, bench: None, interfaces, lines };
         for side in Side::ALL {
-            let index = gate.ifindex(side);
-            let mut devices = DevMap::try_from(gate.ebpf.map_mut("DEVICES").context("no DEVICES")?)?;
-            devices.set(index, index, None, 0)?;
+            gate.device(side, true)?;
             let flags =
                 if side == Side::Provider { interface_flag::PROVIDER } else { interface_flag::CONSUMER };
             gate.interface(side, flags)?;
             gate.source(side, Ipv4Addr::new(10, 0, 0, 0), 8)?;
         }
         Ok(gate)
+    }
+
+    /// Makes a side a way out, or takes that back: what would leave by it leaves by a name then.
+    pub fn device(&mut self, side: Side, open: bool) -> Result<()> {
+        let index = self.ifindex(side);
+        let mut devices = DevMap::try_from(self.ebpf.map_mut("DEVICES").context("no DEVICES")?)?;
+        // The kernel takes an entry without an interface for none.
+        Ok(devices.set(index, if open { index } else { 0 }, None, 0)?)
     }
 
     /// Interface index of a side.
@@ -311,15 +335,7 @@ impl Gate {
     fn run_program(&mut self, program: &str, side: Option<Side>, frame: &[u8]) -> Result<Outcome> {
         let before = self.counters()?;
         let (action, out) = self.test_run(program, side.map(|side| self.ifindex(side)), frame, 1)?;
-        let after = self.counters()?;
-        let mut moved = Vec::new();
-        for ((row, old), (_, new)) in before.iter().zip(&after) {
-            for column in 0..COLUMNS {
-                if old[column] != new[column] {
-                    moved.push((*row, column, new[column] - old[column]));
-                }
-            }
-        }
+        let moved = self.counters()?.since(&before);
         if verify(frame).is_ok()
             && let Err(wrong) = verify(&out)
         {
@@ -460,7 +476,8 @@ impl Gate {
         Ok((result.return_value, out))
     }
 
-    fn counters(&self) -> Result<Vec<(Row, [u64; COLUMNS])>> {
+    /// All counters now.
+    pub fn counters(&self) -> Result<Counters> {
         let mut rows = Vec::new();
         for index in 0..ROWS {
             rows.push((Row::Link(index), self.counter("LINK_COUNTERS", index)?));
@@ -468,10 +485,11 @@ impl Gate {
         for index in 0..ROWS {
             rows.push((Row::Service(index), self.counter("SERVICE_COUNTERS", index)?));
         }
-        Ok(rows)
+        Ok(Counters(rows))
     }
 
-    fn counter(&self, map: &str, index: u32) -> Result<[u64; COLUMNS]> {
+    /// A row of a map of counters, summed over all CPUs.
+    pub fn counter(&self, map: &str, index: u32) -> Result<[u64; COLUMNS]> {
         let array: PerCpuArray<&MapData, Raw<[u64; COLUMNS]>> =
             PerCpuArray::try_from(self.ebpf.map(map).with_context(|| format!("no map {map}"))?)?;
         let mut sum = [0; COLUMNS];

@@ -1,5 +1,6 @@
 //! What plnat's rings of tests share: frames, the gate that runs the program on one, and hosts in namespaces.
 
+pub mod clients;
 pub mod config;
 pub mod daemon;
 pub mod frame;

@@ -6,6 +6,8 @@ mod dns;
 mod exits;
 #[path = "packet/fragments.rs"]
 mod fragments;
+#[path = "packet/fuzz.rs"]
+mod fuzz;
 #[path = "packet/icmp.rs"]
 mod icmp;
 #[path = "packet/mss.rs"]

@@ -10,6 +10,8 @@ mod crash;
 mod decisions;
 #[path = "wire/dns.rs"]
 mod dns;
+#[path = "wire/flood.rs"]
+mod flood;
 #[path = "wire/fragments.rs"]
 mod fragments;
 #[path = "wire/life.rs"]
@@ -24,6 +26,8 @@ mod overlap;
 mod reach;
 #[path = "wire/reuse.rs"]
 mod reuse;
+#[path = "wire/sdk.rs"]
+mod sdk;
 #[path = "wire/shapes.rs"]
 mod shapes;
 #[path = "wire/truth.rs"]

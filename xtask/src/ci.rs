@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::setup::{self, Purpose, Tools};
 use crate::workspace::Workspace;
-use crate::{build, command, signals, test};
+use crate::{build, command, signals, test, vmtest};
 
 type Check = (&'static str, fn(&Workspace, &Tools) -> Result<Outcome>);
 
@@ -17,12 +17,13 @@ enum Outcome {
     Skipped(String),
 }
 
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     ("formatting", formatting),
     ("clippy, host", clippy),
     ("clippy, BPF", clippy_kernel),
     ("documentation", doc),
     ("tests", tests),
+    ("oldest kernel", oldest_kernel),
 ];
 
 /// Runs the verb; fails if a check failed.
@@ -81,6 +82,11 @@ fn doc(workspace: &Workspace, _: &Tools) -> Result<Outcome> {
 
 fn tests(workspace: &Workspace, _: &Tools) -> Result<Outcome> {
     test::all(workspace).map(|()| Outcome::Passed)
+}
+
+fn oldest_kernel(workspace: &Workspace, tools: &Tools) -> Result<Outcome> {
+    let skipped = vmtest::guest(workspace, tools, vmtest::OLDEST, build::Profile::Dev)?;
+    Ok(skipped.map_or(Outcome::Passed, Outcome::Skipped))
 }
 
 fn passed(cargo: &mut std::process::Command) -> Result<Outcome> {

@@ -10,6 +10,7 @@ mod setup;
 mod signals;
 mod test;
 mod toolchain;
+mod vmtest;
 mod workspace;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Verb {
     Bench(bench::Options),
     /// Run every ring of tests and print the total
     Test(test::Options),
+    /// Test the binaries on another kernel, in a guest of qemu
+    Vmtest(vmtest::Options),
     /// What CI runs: formatting, lints for host and BPF, documentation, tests
     Ci,
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options),
         Verb::Bench(options) => bench::run(&options),
         Verb::Test(options) => test::run(&options),
+        Verb::Vmtest(options) => vmtest::run(&options),
         Verb::Ci => ci::run(),
     };
     done.unwrap_or_else(|error| {

@@ -4,6 +4,7 @@
 //! by XDP, so that most of it is the gateway's work. Who asks and who answers run as soon as the kernel lets them, and under load time
 //! counts from when a question was due: what remains is waiting for the gateway.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use plnat_common::bench::Order;
 use serde::Serialize;
 
 use super::calibrate;
+use crate::contest::in_turns;
 use crate::exchange::{Judge, Probe, Protocol, Servers};
 use crate::figures::Spread;
 use crate::meter::{Meter, Rank};
@@ -81,15 +83,10 @@ pub(super) fn measure(meter: &Meter, quick: bool, targets: &[Target]) -> Result<
         progress(&format!("round trips: setting up {}", target.name()));
         contenders.push(Contender::new(&mut rig, target, 2 * number as u32, meter)?);
     }
-    for repetition in 0..repetitions {
-        progress(&format!("round trips: repetition {} of {repetitions}", repetition + 1));
-        let first = repetition as usize % contenders.len();
-        contenders.rotate_left(first);
-        for contender in &mut contenders {
-            contender.repeat(&mut rig, meter, repetition, questions);
-        }
-        contenders.rotate_right(first);
-    }
+    let Ok(()) = in_turns(&mut contenders, "round trips", repetitions, |contender, repetition| {
+        contender.repeat(&mut rig, meter, repetition, questions);
+        Ok::<(), Infallible>(())
+    });
     Ok(figures(&contenders))
 }
 

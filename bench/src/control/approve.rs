@@ -1,5 +1,5 @@
-//! From the provider's word to the first packet: plnatd's own gateway on a lane, with model, store, planner and data plane, is told
-//! to approve a connection while a client knocks.
+//! From the provider's word to the first packet: plnatd's own gateway on a lane, with model, store, planner and data plane, and
+//! many other endpoints whose names are answered, is told to approve a connection while a client knocks.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -29,11 +29,14 @@ use crate::traffic::Traffic;
 /// How long a packet may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Approves `times` connections one after the other; the times in milliseconds.
-pub(super) fn measure(rig: &mut Rig, times: u8) -> Result<Spread> {
+/// Endpoints of a network, and of a service, at most.
+const EACH: u32 = 1_000;
+
+/// Approves `times` connections one after the other, beside `others` that are approved; the times in milliseconds.
+pub(super) fn measure(rig: &mut Rig, times: u8, others: u32) -> Result<Spread> {
     let lane = Lane::new(0)?;
     rig.join(&lane)?;
-    let mut gateway = lane.gateway.enter(|| start(&lane, times))?;
+    let mut gateway = lane.gateway.enter(|| start(&lane, times, others))?;
     let mut milliseconds = Vec::new();
     for number in 0..times {
         progress(&format!("approve: connection {} of {times}", number + 1));
@@ -78,9 +81,9 @@ pub(super) fn ask<T>(
 }
 
 /// A gateway as plnatd starts it, in the lane's namespace, whose store is in memory.
-fn start(lane: &Lane, endpoints: u8) -> Result<Gateway<BpfPlane>> {
+fn start(lane: &Lane, endpoints: u8, others: u32) -> Result<Gateway<BpfPlane>> {
     let file = std::path::Path::new(SCRATCH).join("plnat.toml");
-    std::fs::write(&file, configuration(endpoints))?;
+    std::fs::write(&file, configuration(endpoints) + &crowd(others))?;
     let store = FileStore::open(&std::path::Path::new(SCRATCH).join("store"), Identity([1, 1]), 1_000)?;
     let bus = EventBus::new(Arc::new(store))?;
     let mut gateway = Gateway::new(Parts {
@@ -174,6 +177,7 @@ load_balancer = "service"
 frontends = ["front"]
 visibility = ["consumer"]
 nat_ip = [{{ subnet = "nat", private_ip_address = "{nat}" }}]
+fqdns = ["service.example"]
 
 [[network]]
 name = "consumer"
@@ -188,6 +192,7 @@ address_prefix = "10.0.1.0/24"
 interface = "consumer"
 network = "consumer"
 sources = ["0.0.0.0/0"]
+dns = "10.0.250.53"
 "#,
         backends = quoted(backends),
         nat = nat(9),
@@ -201,6 +206,70 @@ sources = ["0.0.0.0/0"]
             "\n[[private_endpoint]]\nname = \"endpoint-{number}\"\nsubscription = \"consumer\"\nsubnet = \"consumer/endpoints\"\nprivate_ip_address = \"{}\"\nprivate_link_service = \"provider/service\"\nmanual = true\nrequest_message = \"please\"\n",
             address(number)
         );
+    }
+    text
+}
+
+/// Services and endpoints beside those, by the thousand, each thousand in a network with names.
+fn crowd(endpoints: u32) -> String {
+    let mut text = String::new();
+    for at in 0..endpoints.div_ceil(EACH) {
+        let _ = write!(
+            text,
+            r#"
+[[load_balancer]]
+name = "s{at}"
+subscription = "provider"
+network = "provider"
+
+[[load_balancer.frontend]]
+name = "front"
+subnet = "servers"
+
+[[load_balancer.backend_pool]]
+name = "servers"
+backend = [{{ ip_address = "{}" }}]
+
+[[load_balancer.rule]]
+name = "rule"
+frontend = "front"
+backend_pool = "servers"
+protocol = "Tcp"
+frontend_port = 443
+backend_port = 443
+
+[[private_link_service]]
+name = "s{at}"
+subscription = "provider"
+load_balancer = "s{at}"
+frontends = ["front"]
+visibility = "*"
+auto_approval = "*"
+nat_ip = [{{ subnet = "nat" }}]
+fqdns = ["s{at}.example", "www.s{at}.example"]
+
+[[network]]
+name = "c{at}"
+subscription = "c{at}"
+address_prefixes = ["10.0.0.0/16"]
+
+[[network.subnet]]
+name = "endpoints"
+address_prefix = "10.0.0.0/20"
+
+[[link]]
+interface = "c{at}"
+network = "c{at}"
+dns = "10.0.250.53"
+"#,
+            backend(0)
+        );
+        for number in 0..EACH.min(endpoints - at * EACH) {
+            let _ = write!(
+                text,
+                "\n[[private_endpoint]]\nname = \"e{number}\"\nsubscription = \"c{at}\"\nsubnet = \"c{at}/endpoints\"\nprivate_link_service = \"provider/s{at}\"\n"
+            );
+        }
     }
     text
 }

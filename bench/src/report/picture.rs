@@ -1,6 +1,10 @@
-//! Pictures as SVG: lines over a logarithmic axis.
+//! Pictures as SVG: lines over an axis here, bars beside it.
+
+mod bars;
 
 use std::fmt::Write as _;
+
+pub(crate) use self::bars::Bars;
 
 /// One line of a picture.
 pub(crate) struct Series {
@@ -69,14 +73,13 @@ impl Picture {
                 escaped(label)
             );
         }
+        let (middle, height) = ((LEFT + RIGHT) / 2.0, (TOP + BOTTOM) / 2.0);
         let _ = writeln!(
             svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n<text x=\"18\" y=\"{:.1}\" text-anchor=\"middle\" transform=\"rotate(-90 18 {2:.1})\">{}</text>",
-            (LEFT + RIGHT) / 2.0,
+            "<text x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n<text x=\"18\" y=\"{height:.1}\" text-anchor=\"middle\" transform=\"rotate(-90 18 {height:.1})\">{}</text>",
             HEIGHT - 12.0,
-            (TOP + BOTTOM) / 2.0,
-            escaped(self.up),
             escaped(self.across),
+            escaped(self.up),
         );
         self.lines(&mut svg, x, y);
         svg += "</svg>\n";
@@ -160,6 +163,7 @@ mod tests {
             .filter_map(|line| line.split("y=\"").nth(1)?.split('"').next()?.parse().ok())
             .collect();
         assert!((heights[0] - heights[1]).abs() >= 16.0, "{heights:?}");
+        assert!(svg.contains(">sessions</text>") && svg.contains("(-90 18 207.5)\">ns</text>"), "{svg}");
         assert!(svg.contains("a &lt; b") && svg.ends_with("</svg>\n"));
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
     }

@@ -66,22 +66,24 @@ pub struct Answer {
     pub body: Option<Value>,
     /// Mark of the next page, where there is one. The handler makes an address of it.
     pub next: Option<String>,
+    /// Code of a refusal that the body tells, for who may not do a part of what was asked.
+    pub denied: Option<&'static str>,
 }
 
 impl Answer {
     /// 200 with a body.
     pub fn ok(body: Value) -> Self {
-        Self { status: StatusCode::OK, body: Some(body), next: None }
+        Self { status: StatusCode::OK, body: Some(body), next: None, denied: None }
     }
 
     /// An answer without a body.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, body: None, next: None }
+        Self { status, body: None, next: None, denied: None }
     }
 
     /// What a PUT made or changed.
     pub fn put(created: bool, body: Value) -> Self {
         let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-        Self { status, body: Some(body), next: None }
+        Self { status, body: Some(body), next: None, denied: None }
     }
 }

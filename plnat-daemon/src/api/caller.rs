@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use crate::model::Name;
 
 /// What a call does.
@@ -29,6 +31,11 @@ pub trait Authority: Send + Sync {
 
     /// The caller's name, for people.
     fn principal(&self) -> String;
+
+    /// Ends when the caller has to show anew who it is, because the rules of access became others.
+    fn revoked(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Somebody who is known. An extension of the request.
@@ -59,6 +66,11 @@ impl Caller {
     /// Subscriptions that are the caller's by name, whether there is anything in them or not.
     pub fn subscriptions(&self) -> Vec<Name> {
         self.0.subscriptions()
+    }
+
+    /// Ends when the caller has to show anew who it is.
+    pub fn revoked(&self) -> BoxFuture<'static, ()> {
+        self.0.revoked()
     }
 
     /// The caller's name, for people.

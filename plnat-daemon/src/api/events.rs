@@ -28,6 +28,8 @@ use crate::webhook::structured;
 pub(super) const PATH: &str = "/events";
 /// Events read for a list. The caller sees those among them that are its own.
 const PAGE: usize = 1_000;
+/// Most pages that are looked through for a caller's newest events.
+const PAGES: usize = 20;
 /// How long a stream goes on. Its end lets the caller prove itself anew: it comes back with `Last-Event-ID`.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -39,10 +41,11 @@ pub(super) fn router(events: Arc<EventBus>) -> Router {
 #[derive(Deserialize)]
 struct Since {
     since: Option<u64>,
+    newest: Option<usize>,
 }
 
-/// Events after `Last-Event-ID`, or after `since`. Without either a list has all that the log holds, and a stream begins
-/// now. Which of the two it is says `Accept`.
+/// Events after `Last-Event-ID`, or after `since`. Without either a list has all that the log holds, or as many of the
+/// `newest` as asked for, and a stream begins now. Which of the two it is says `Accept`.
 async fn show(
     State(events): State<Arc<EventBus>>,
     caller: Option<Extension<Caller>>,
@@ -50,23 +53,53 @@ async fn show(
     query: Result<Query<Since>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Some(Extension(caller)) = caller else { return Err(ApiError::unauthorized()) };
-    let since = query.map_err(|error| ApiError::invalid("InvalidQuery", error.body_text()))?.0.since;
+    let query = query.map_err(|error| ApiError::invalid("InvalidQuery", error.body_text()))?.0;
     let last = sse::last_event_id(&headers).map_err(|wrong| ApiError::invalid("InvalidHeader", wrong))?;
-    let last = last.or(since);
+    let last = last.or(query.since);
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accept.contains("text/event-stream") {
         return Ok(streamed(events.subscribe(last), caller));
     }
-    list(events, caller, last.unwrap_or(0)).await
+    let read = tokio::task::spawn_blocking(move || match (last, query.newest) {
+        (None, Some(count)) => newest(&events, &caller, count.min(PAGE)),
+        _ => after(&events, &caller, last.unwrap_or(0)),
+    });
+    read.await.map_err(|_| failed(&EventError::Stopping))?.map_err(|error| failed(&error))
 }
 
-async fn list(events: Arc<EventBus>, caller: Caller, since: u64) -> Result<Response, ApiError> {
-    let read = tokio::task::spawn_blocking(move || events.page(since, PAGE)).await;
-    let page = read.map_err(|_| failed(&EventError::Stopping))?.map_err(|error| failed(&error))?;
-    let value: Vec<_> = page.events.iter().filter(|it| sees(&caller, it)).map(|it| structured(it)).collect();
+fn after(events: &EventBus, caller: &Caller, since: u64) -> Result<Response, EventError> {
+    let page = events.page(since, PAGE)?;
+    let mine = page.events.iter().filter(|it| sees(caller, it));
     // Where the next list goes on, also when nothing on this one was the caller's.
     let next = page.events.last().map_or(since, |event| event.sequence());
-    Ok(Json(json!({ "value": value, "next": next.to_string() })).into_response())
+    Ok(list(mine, next, page.first, page.last))
+}
+
+/// From the end of the log backwards, since what is the caller's may be far apart.
+fn newest(events: &EventBus, caller: &Caller, count: usize) -> Result<Response, EventError> {
+    let next = events.last();
+    let (mut found, mut end, mut first) = (vec![], next, 0);
+    for _ in 0..PAGES {
+        let start = end.saturating_sub(PAGE as u64);
+        let page = events.page(start, (end - start) as usize)?;
+        let mine = page.events.into_iter().rev().filter(|it| sees(caller, it));
+        found.extend(mine.take(count - found.len()));
+        (end, first) = (start, page.first);
+        if found.len() == count || start < first {
+            break;
+        }
+    }
+    Ok(list(found.iter().rev(), next, first, next))
+}
+
+fn list<'a>(
+    events: impl Iterator<Item = &'a Arc<EventRecord>>,
+    next: u64,
+    first: u64,
+    last: u64,
+) -> Response {
+    let value: Vec<_> = events.map(|it| structured(it)).collect();
+    Json(json!({ "value": value, "next": next.to_string(), "first": first, "last": last })).into_response()
 }
 
 fn failed(error: &EventError) -> ApiError {
@@ -74,6 +107,8 @@ fn failed(error: &EventError) -> ApiError {
 }
 
 fn streamed(subscription: Subscription, caller: Caller) -> Response {
+    // Whoever was let in by rules that hold no longer comes back with `Last-Event-ID`, or not at all.
+    let revoked = caller.revoked();
     let end = Instant::now() + LONGEST;
     let events = stream::unfold(Some((subscription, caller)), move |state| async move {
         let (mut subscription, caller) = state?;
@@ -89,7 +124,8 @@ fn streamed(subscription: Subscription, caller: Caller) -> Response {
             return Some((event, Some((subscription, caller))));
         }
     });
-    Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(sse::keep_alive()).into_response()
+    let events = events.map(Ok::<_, Infallible>).take_until(revoked);
+    Sse::new(events).keep_alive(sse::keep_alive()).into_response()
 }
 
 /// Whether the caller may see an event.

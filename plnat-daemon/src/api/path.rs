@@ -201,6 +201,7 @@ fn in_resource(id: ResourceId, parts: &[&str]) -> Result<Target, BadPath> {
         .ok_or(BadPath::Unknown)?;
     match *parts {
         [] => Ok(Target::Parts(id, part)),
+        [name] if part == Part::Connection => Ok(Target::Part(id, part, Name::of_connection(name)?)),
         [name] => Ok(Target::Part(id, part, name.parse()?)),
         [name, health] if part == Part::Rule && health.eq_ignore_ascii_case("health") => {
             Ok(Target::RuleHealth(id, name.parse()?))

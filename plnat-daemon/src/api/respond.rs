@@ -33,6 +33,10 @@ pub(super) struct Way {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Code(pub &'static str);
 
+/// Code of a refusal that is only a part of what a response says. An extension of the response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Denied(pub &'static str);
+
 /// The only handler.
 pub(super) async fn respond(
     State(way): State<Way>,
@@ -179,7 +183,7 @@ fn precondition(headers: &HeaderMap) -> Result<Precondition, ApiError> {
 }
 
 fn written(answer: Answer, scheme: &str, uri: &Uri, headers: &HeaderMap) -> Response {
-    let Answer { status, body, next } = answer;
+    let Answer { status, body, next, denied } = answer;
     let Some(mut body) = body else { return status.into_response() };
     if let Some(next) = next {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
@@ -194,6 +198,9 @@ fn written(answer: Answer, scheme: &str, uri: &Uri, headers: &HeaderMap) -> Resp
     let mut response = json(status, &body);
     if let Some(etag) = etag {
         response.headers_mut().insert(ETAG, etag);
+    }
+    if let Some(code) = denied {
+        response.extensions_mut().insert(Denied(code));
     }
     response
 }

@@ -9,14 +9,14 @@ pub(super) use refusal::ApiRefusal;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde_json::Value;
 
 use super::client::Client;
 use super::exit::Failure;
 use super::place::{At, Place, Server};
-use crate::outgoing::HttpClient;
+use crate::outgoing::{HttpClient, Incoming, OutgoingError};
 
 /// What every client of Azure's sends; plnatd does not look at it.
 const VERSION: &str = "api-version=2024-05-01";
@@ -180,6 +180,28 @@ impl<'a> Arm<'a> {
         }
     }
 
+    /// The stream of a server's events after one.
+    pub(super) async fn events(&self, after: u64) -> Result<Incoming, Failure> {
+        let (At::Server(server), Some(https)) = (&self.place.at, &self.https) else {
+            return Err(Failure::Usage("the control socket has a stream of its own".into()));
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        headers.insert("last-event-id", after.into());
+        let path = "/events";
+        let url = address(server, path, &mut headers)?;
+        let open = https.stream(Method::GET, &url, headers, PATIENCE);
+        let failed = |source| Failure::Server { place: self.place.shown(), source };
+        let stream = open.await.map_err(failed)?;
+        if stream.status.is_success() {
+            return Ok(stream);
+        }
+        let status = stream.status;
+        let body = tokio::time::timeout(PATIENCE, stream.whole(MOST)).await;
+        let body = body.unwrap_or(Err(OutgoingError::Late)).map_err(failed)?;
+        Err(Failure::Api(ApiRefusal::of(status, &body, &Method::GET, path, self.place)))
+    }
+
     async fn exchange(
         &self,
         method: Method,
@@ -202,16 +224,21 @@ impl<'a> Arm<'a> {
         };
         let (server, https) = server;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(authorization) = &server.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
-        }
-        let mut url = server.url.clone().into_parts();
-        url.path_and_query = Some(path.parse().map_err(|_| Failure::Strange(format!("path {path}")))?);
-        let url = Uri::from_parts(url).map_err(|error| Failure::Strange(error.to_string()))?;
+        let url = address(server, path, &mut headers)?;
         let answer = https.exchange(method, &url, headers, body, MOST, PATIENCE).await;
         let answer = answer.map_err(|source| Failure::Server { place: self.place.shown(), source })?;
         Ok(Answer { status: answer.status, headers: answer.headers, body: answer.body })
     }
+}
+
+/// Where a server has a path, and in the headers who asks.
+fn address(server: &Server, path: &str, headers: &mut HeaderMap) -> Result<Uri, Failure> {
+    if let Some(authorization) = &server.authorization {
+        headers.insert(AUTHORIZATION, authorization.clone());
+    }
+    let mut url = server.url.clone().into_parts();
+    url.path_and_query = Some(path.parse().map_err(|_| Failure::Strange(format!("path {path}")))?);
+    Uri::from_parts(url).map_err(|error| Failure::Strange(error.to_string()))
 }
 
 /// How long a busy server asks to wait (RFC 9110 section 10.2.3, in seconds).

@@ -6,15 +6,15 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::args::{
-    Cli, Command, ConnectionCommand, CounterArgs, Decide, DnsCommand, EndpointCommand, EventArgs, Export,
-    Output, Remove, ServiceCommand, SessionArgs, TokenCommand, WaitCommand, WebhookCommand, Which, WhoisArgs,
+    Cli, Command, ConnectionCommand, CounterArgs, Decide, DnsCommand, EndpointCommand, Export, Output,
+    Remove, ServiceCommand, SessionArgs, TokenCommand, WaitCommand, WebhookCommand, Which, WhoisArgs,
 };
 use super::arm::Arm;
 use super::client::{Answer, Client, escape, refusal};
 use super::exit::Failure;
 use super::place::{At, Place};
 use super::resources::Resources;
-use super::{apply, connections, generate, place, token, view, wait};
+use super::{apply, connections, events, generate, place, token, view, wait};
 use crate::control::Code;
 use crate::control::types::{
     ConnectionSelector, Decision, DecisionRequest, ErrorDetail, NetworkNames, Session,
@@ -80,7 +80,7 @@ impl Asking<'_> {
             Command::Dns(DnsCommand::Export(args)) => self.export(args).await,
             Command::Whois(args) => self.whois(args).await,
             Command::Counters(args) => self.counters(args).await,
-            Command::Events(args) => self.events(args).await,
+            Command::Events(args) => events::run(self.place, &args, self.output).await,
             Command::Webhook(WebhookCommand::List) => self.get("/v1/webhooks", &[], view::webhooks).await,
             Command::Webhook(WebhookCommand::DeadLetters) => {
                 self.get("/v1/webhooks", &[], view::dead_letters).await
@@ -200,21 +200,6 @@ impl Asking<'_> {
             grid.print("no sessions")?;
         }
         Ok(())
-    }
-
-    async fn events(&self, args: EventArgs) -> Result<(), Failure> {
-        let query = [("since", args.since.map(|id| id.to_string()))];
-        if !args.follow {
-            return self.get("/v1/events", &query, view::events).await;
-        }
-        let mut answer = self.client().await?.get("/v1/events/stream", &query).await?;
-        let mut stream = view::EventStream::default();
-        while let Some(lines) = answer.lines().await? {
-            for line in lines.lines() {
-                stream.line(line, self.output)?;
-            }
-        }
-        Err(Failure::Broken(format!("the stream of events is over{}", stream.resume_hint())))
     }
 
     async fn get<T: DeserializeOwned>(

@@ -13,6 +13,8 @@ pub mod kind {
     pub const CONNECTION_APPROVED: &str = "connection.approved";
     /// The provider rejected a connection.
     pub const CONNECTION_REJECTED: &str = "connection.rejected";
+    /// The provider took its decision about a connection back.
+    pub const CONNECTION_PENDING: &str = "connection.pending";
     /// The provider removed a connection.
     pub const CONNECTION_DISCONNECTED: &str = "connection.disconnected";
     /// A connection went away with its endpoint.
@@ -36,10 +38,11 @@ pub mod kind {
     pub const DAEMON_STARTED: &str = "daemon.started";
 
     /// All of them.
-    pub const ALL: [&str; 13] = [
+    pub const ALL: [&str; 14] = [
         CONNECTION_REQUESTED,
         CONNECTION_APPROVED,
         CONNECTION_REJECTED,
+        CONNECTION_PENDING,
         CONNECTION_DISCONNECTED,
         CONNECTION_DELETED,
         TRAFFIC_WHILE_PENDING,
@@ -62,6 +65,7 @@ pub struct NewEvent {
     #[serde(rename = "type")]
     pub kind: String,
     /// What it is about: the name of the connection, backend or file.
+    #[serde(default)]
     pub subject: String,
     /// More, as the kind has it.
     #[serde(default)]

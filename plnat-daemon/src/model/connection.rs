@@ -5,11 +5,12 @@
 //!    └────── otherwise ──► Pending ── approve ───────────┘   │    │
 //!                             └────── reject ──► Rejected ◄──┘    │
 //!                                                  └── approve ───┘
+//! Approved | Rejected ── defer ──► Pending
 //! Pending | Approved | Rejected ── remove ──► Disconnected
 //! any ── the consumer deletes the endpoint ──► gone
 //! ```
-//! Approving what is Approved and rejecting what is Rejected change the description only. Nothing leads out of
-//! Disconnected: the endpoint can only be deleted.
+//! A decision for the state that there is changes the description only. Nothing leads out of Disconnected: the
+//! endpoint can only be deleted.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub enum Decision {
     Approve,
     /// No traffic.
     Reject,
+    /// No traffic, and nothing is decided.
+    Defer,
     /// No traffic, and for good.
     Remove,
 }
@@ -37,6 +40,7 @@ impl Decision {
         match self {
             Self::Approve => "approved",
             Self::Reject => "rejected",
+            Self::Defer => "put off",
             Self::Remove => "removed",
         }
     }
@@ -46,6 +50,7 @@ impl Decision {
         match self {
             Self::Approve => "Approved",
             Self::Reject => "Rejected",
+            Self::Defer => "Waits for a new decision",
             Self::Remove => "Removed by the provider",
         }
     }
@@ -56,6 +61,7 @@ impl Decision {
         match (state, self) {
             (Pending | Approved | Rejected, Self::Approve) => Ok(Approved),
             (Pending | Approved | Rejected, Self::Reject) => Ok(Rejected),
+            (Pending | Approved | Rejected, Self::Defer) => Ok(Pending),
             (Pending | Approved | Rejected, Self::Remove) => Ok(Disconnected),
             (Disconnected, decision) => Err(Why::IllegalDecision { state, decision }),
         }
@@ -96,22 +102,26 @@ impl Connection {
 mod tests {
     use super::*;
     use ConnectionState::{Approved, Disconnected, Pending, Rejected};
-    use Decision::{Approve, Reject, Remove};
+    use Decision::{Approve, Defer, Reject, Remove};
 
     #[test]
     fn every_decision_in_every_state_does_what_the_arrows_say() {
         for (state, decision, after) in [
             (Pending, Approve, Some(Approved)),
             (Pending, Reject, Some(Rejected)),
+            (Pending, Defer, Some(Pending)),
             (Pending, Remove, Some(Disconnected)),
             (Approved, Approve, Some(Approved)),
             (Approved, Reject, Some(Rejected)),
+            (Approved, Defer, Some(Pending)),
             (Approved, Remove, Some(Disconnected)),
             (Rejected, Approve, Some(Approved)),
             (Rejected, Reject, Some(Rejected)),
+            (Rejected, Defer, Some(Pending)),
             (Rejected, Remove, Some(Disconnected)),
             (Disconnected, Approve, None),
             (Disconnected, Reject, None),
+            (Disconnected, Defer, None),
             (Disconnected, Remove, None),
         ] {
             let expected = after.ok_or(Why::IllegalDecision { state, decision });

@@ -25,6 +25,14 @@ impl Model {
         }
         Some(hash.tag())
     }
+
+    /// The version of a connection.
+    pub fn connection_etag(&self, connection: Uuid) -> Option<String> {
+        let endpoint = self.endpoint_of(connection)?;
+        let mut hash = Fnv::default();
+        hash.add(&(&endpoint.spec.id, &endpoint.connection));
+        Some(hash.tag())
+    }
 }
 
 /// FNV-1a of 128 bits: the same in every release of the daemon.

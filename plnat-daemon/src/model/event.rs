@@ -21,6 +21,8 @@ pub enum Event {
     ConnectionApproved(ConnectionEvent),
     /// The provider said no.
     ConnectionRejected(ConnectionEvent),
+    /// The provider took its decision back.
+    ConnectionPending(ConnectionEvent),
     /// The provider removed the connection.
     ConnectionDisconnected(ConnectionEvent),
     /// The consumer deleted the endpoint and with it the connection.

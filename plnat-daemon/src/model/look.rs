@@ -40,11 +40,6 @@ impl Model {
         self.services.values().map(|it| &it.spec)
     }
 
-    /// The service with this alias.
-    pub fn service_of_alias(&self, alias: &str) -> Option<&ServiceSpec> {
-        self.service_spec(self.indexes.aliases.get(&alias.to_ascii_lowercase())?)
-    }
-
     /// The address of a load balancer's frontend.
     pub fn frontend_address(&self, load_balancer: &ResourceId, frontend: &Name) -> Option<Ipv4Addr> {
         self.load_balancers.get(load_balancer)?.addresses.get(frontend).copied()

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// Name of a resource, a sub-resource, a resource group or a subscription.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +35,14 @@ impl Name {
     /// The name in lower case: equal for equal names.
     pub fn lower(&self) -> String {
         self.0.to_ascii_lowercase()
+    }
+
+    /// The name of a connection: any name, or one that is longer by a GUID behind the name of its endpoint.
+    pub fn of_connection(text: &str) -> Result<Self, BadName> {
+        let whole = text.parse::<Self>();
+        let (Err(_), Some((endpoint, guid))) = (&whole, text.rsplit_once('.')) else { return whole };
+        let hyphenated = guid.len() == Hyphenated::LENGTH && guid.parse::<Uuid>().is_ok();
+        if hyphenated && endpoint.parse::<Self>().is_ok() { Ok(Self(text.into())) } else { whole }
     }
 
     /// Before every name.
@@ -175,6 +185,27 @@ mod tests {
         }
         for text in ["a", "1", "a_", "A.b-c", &"a".repeat(80)] {
             assert!(text.parse::<Name>().is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_connection_is_longer_by_a_guid_and_nothing_else() {
+        let guid = "0a1b2c3d-0000-4000-8000-000000000000";
+        let longest = "a".repeat(80);
+        for text in ["a".to_owned(), format!("a.{guid}"), format!("{longest}.{guid}"), longest.clone()] {
+            assert_eq!(Name::of_connection(&text).unwrap().as_str(), text);
+        }
+        for text in [
+            format!("{longest}a.{guid}"),
+            format!("{longest}.{guid}0"),
+            format!("{longest}.{{{guid}}}"),
+            format!("{longest}.urn:uuid:{guid}"),
+            format!("{longest}.{}", guid.replace('-', "")),
+            format!("{longest}.x"),
+            format!("-{longest}.{guid}"),
+            format!(".{guid}"),
+        ] {
+            assert_eq!(Name::of_connection(&text), Err(BadName(text)));
         }
     }
 

@@ -160,7 +160,7 @@ impl Model {
 }
 
 /// Entries that differ, before and after.
-fn changed<'a, K: Ord, V: Eq>(
+pub(super) fn changed<'a, K: Ord, V: Eq>(
     before: &'a Table<K, V>,
     after: &'a Table<K, V>,
 ) -> impl Iterator<Item = (&'a K, Option<&'a V>, Option<&'a V>)> {

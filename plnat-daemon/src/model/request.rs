@@ -65,6 +65,18 @@ pub enum Precondition {
     Is(String),
 }
 
+impl Precondition {
+    /// Whether this is about the version that there is.
+    pub fn fits(&self, exists: bool, version: impl FnOnce() -> Option<String>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Exists => exists,
+            Self::Absent => !exists,
+            Self::Is(wanted) => version().is_some_and(|version| same_version(&version, wanted)),
+        }
+    }
+}
+
 /// Why a request was refused; nothing changed then.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RequestError {
@@ -143,13 +155,7 @@ impl Model {
         }
         let Some(id) = request.target() else { return Ok(()) };
         let meta = self.meta(id);
-        let fits = match precondition {
-            Precondition::None => true,
-            Precondition::Exists => meta.is_some(),
-            Precondition::Absent => meta.is_none(),
-            Precondition::Is(wanted) => self.etag(id).is_some_and(|version| same_version(&version, wanted)),
-        };
-        if !fits {
+        if !precondition.fits(meta.is_some(), || self.etag(id)) {
             return Err(RequestError::Changed(id.clone()));
         }
         match (meta, request) {

@@ -24,6 +24,7 @@ use super::refusal::{Refusal, Subject, Why, field};
 use super::request::Request;
 use super::resource::{Kind, ResourceId};
 use super::service::{MAX_ENDPOINTS, Nat, Service, ServiceSpec};
+use super::sight::Sight;
 use super::zone::ZoneGroup;
 use crate::intent::ConnectionState;
 
@@ -184,7 +185,7 @@ impl Settling<'_> {
 
     fn put_endpoint(&mut self, subject: &Subject, spec: &EndpointSpec) {
         let old = self.old.endpoints.get(&spec.id);
-        let service = self.resolve(&spec.private_link_service);
+        let service = old.and_then(|_| self.resolve(&spec.private_link_service));
         let same = old.filter(|old| is_same(old, spec, service.as_deref()));
         let connection = match same {
             Some(old) => {
@@ -198,7 +199,7 @@ impl Settling<'_> {
             None if self.request.is_some() && old.is_some() => {
                 return self.refuse_move(subject, spec);
             }
-            None => match service.filter(|service| service.spec.is_visible_to(&spec.id.subscription)) {
+            None => match self.visible(spec) {
                 Some(service) => {
                     self.limit_endpoints(subject, service.guid);
                     let connection = self.request(spec, &service);
@@ -315,6 +316,12 @@ impl Settling<'_> {
             ServiceRef::Id(id) => services.get(id).cloned(),
             ServiceRef::Alias(alias) => services.get(self.old.indexes.aliases.get(alias)?).cloned(),
         }
+    }
+
+    /// The service that an endpoint asks for, if its subscription sees it.
+    fn visible(&self, spec: &EndpointSpec) -> Option<Arc<Service>> {
+        let sight = Sight { services: &self.out.next.services, aliases: &self.old.indexes.aliases };
+        sight.of(&spec.private_link_service, &spec.id.subscription, &mut |_| {}).cloned()
     }
 
     /// A request for a connection, decided at once where nobody has to be asked.

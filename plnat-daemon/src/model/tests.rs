@@ -9,6 +9,7 @@ mod keeping;
 mod refusals;
 mod requests;
 mod rows;
+mod sight;
 mod views;
 mod whole;
 
@@ -227,6 +228,7 @@ fn kinds(events: &[Event]) -> Vec<&'static str> {
         Event::ConnectionRequested(_) => "requested",
         Event::ConnectionApproved(_) => "approved",
         Event::ConnectionRejected(_) => "rejected",
+        Event::ConnectionPending(_) => "pending",
         Event::ConnectionDisconnected(_) => "disconnected",
         Event::ConnectionDeleted(_) => "deleted",
         Event::PendingTraffic { .. } => "pending traffic",

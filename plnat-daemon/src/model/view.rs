@@ -189,6 +189,21 @@ impl Model {
         links.map(|link| link.spec.interface.as_str()).collect()
     }
 
+    /// Names of a network's links.
+    pub fn link_names_of(&self, network: &ResourceId) -> impl Iterator<Item = &str> {
+        self.indexes.links_of.of(network).map(String::as_str)
+    }
+
+    /// GUID and id of all services.
+    pub fn service_keys(&self) -> impl Iterator<Item = (Uuid, &ResourceId)> {
+        self.services.values().map(|service| (service.guid, &service.spec.id))
+    }
+
+    /// GUID of the connection, and id, of all endpoints.
+    pub fn endpoint_keys(&self) -> impl Iterator<Item = (Uuid, &ResourceId)> {
+        self.endpoints.values().map(|endpoint| (endpoint.connection.guid, &endpoint.spec.id))
+    }
+
     /// One service.
     pub fn service(&self, id: &ResourceId) -> Option<ServiceView> {
         self.services.get(id).map(|service| self.view_service(service))

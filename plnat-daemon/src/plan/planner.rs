@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::dataplane::Capacity;
@@ -275,13 +276,22 @@ impl Planner {
 
     /// The port blocks in use, in the order of their tuples within each service. Empty before the first plan.
     pub fn nat_blocks(&self) -> Vec<NatBlock> {
-        let held = self.assigned.blocks.held().filter_map(|(key, block)| {
-            let service = self.state.nat.get(&(key.network, key.nat))?.clone();
-            let BlockKey { nat, protocol, backend, port, .. } = *key;
-            Some(NatBlock { service, nat, protocol, backend, port, block })
-        });
-        let mut blocks: Vec<_> = held.collect();
-        blocks.sort();
-        blocks
+        self.state.services.keys().flat_map(|service| self.nat_blocks_of(service)).collect()
+    }
+
+    /// The port blocks of a service, in the order of their tuples.
+    pub fn nat_blocks_of(&self, service: &str) -> BTreeSet<NatBlock> {
+        let part = self.state.services.get(service);
+        let block = |block: u32| {
+            let BlockKey { nat, protocol, backend, port, .. } = *self.assigned.blocks.key(block)?;
+            Some(NatBlock { service: service.to_owned(), nat, protocol, backend, port, block })
+        };
+        part.into_iter().flat_map(|part| part.blocks()).filter_map(block).collect()
+    }
+
+    /// The service behind a key, in the order of keys.
+    pub fn service_after(&self, key: Option<&str>) -> Option<&str> {
+        let from = key.map_or(Bound::Unbounded, Bound::Excluded);
+        self.state.services.range::<str, _>((from, Bound::Unbounded)).next().map(|(key, _)| key.as_str())
     }
 }

@@ -215,13 +215,6 @@ impl<K: Ord> Slots<K> {
         self.by_key.range(Arc::new(first)..).map(|(key, &slot)| (&**key, slot))
     }
 
-    /// Keys and slots that are held now, in the order of the slots.
-    pub(super) fn held(&self) -> impl Iterator<Item = (&K, u32)> {
-        (0..).zip(&self.holders).filter_map(|(slot, holder)| {
-            holder.as_ref().filter(|holder| holder.resting.is_none()).map(|holder| (&*holder.key, slot))
-        })
-    }
-
     /// Slots that rest, with their last key and the generation that released them.
     pub(super) fn resting(&self) -> impl Iterator<Item = (u32, &K, u64)> {
         self.resting.iter().filter_map(|&slot| {

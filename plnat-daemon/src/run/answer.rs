@@ -6,18 +6,25 @@ mod traffic;
 
 use std::collections::HashMap;
 
+use uuid::Uuid;
+
+use crate::model::{Name, ResourceId};
+
 /// What a person reads for each resource: its name where that tells, else its short id.
 pub(super) struct Labels(HashMap<String, String>);
 
 impl Labels {
-    /// Labels by key for resources given as key, name and short id.
-    pub(super) fn new(resources: impl Iterator<Item = (String, String, String)> + Clone) -> Self {
-        let mut names = HashMap::<String, u32>::new();
-        for (_, name, _) in resources.clone() {
-            *names.entry(name.to_ascii_lowercase()).or_default() += 1;
+    /// Labels by key for these resources.
+    pub(super) fn new(resources: Vec<(Uuid, &ResourceId)>) -> Self {
+        let mut names = HashMap::<&Name, u32>::new();
+        for (_, id) in &resources {
+            *names.entry(&id.name).or_default() += 1;
         }
-        let label = |name: String, short| if names[&name.to_ascii_lowercase()] == 1 { name } else { short };
-        Self(resources.map(|(key, name, short)| (key, label(name, short))).collect())
+        let label = |id: &ResourceId| match names.get(&id.name) {
+            Some(1) => id.name.to_string(),
+            _ => id.short(),
+        };
+        Self(resources.iter().map(|(key, id)| (key.to_string(), label(id))).collect())
     }
 
     /// The label; the key itself for what is gone.

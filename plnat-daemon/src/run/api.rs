@@ -60,7 +60,9 @@ impl<P: DataPlane> Gateway<P> {
                 Operation::Get(page) => self.list_parts(id, *part, page),
                 _ => Err(not_allowed()),
             },
-            Target::Part(id, Part::Connection, name) => self.answer_connection(id, name, operation),
+            Target::Part(id, Part::Connection, name) => {
+                self.answer_connection(id, name, operation, precondition)
+            }
             Target::Part(id, part, name) => {
                 self.answer_part(caller, id, *part, name, operation, precondition)
             }

@@ -600,10 +600,10 @@ impl<P: DataPlane> Gateway<P> {
 
     /// Tells the prober and netlink what is wanted of them, where it changed.
     fn publish(&mut self) {
-        self.publish_names();
         let (before, ground) = &self.published;
         let relinked = self.model.links_differ(before);
         let ground_moved = ground.interfaces != self.grounds.ground().interfaces;
+        self.publish_names(before, ground_moved);
         if relinked || ground_moved || self.model.backends_differ(before) {
             let links = self.model.intent_links();
             let services = self.planner.service_intents();
@@ -645,6 +645,7 @@ impl<P: DataPlane> Gateway<P> {
             Event::ConnectionRequested(it) => (kind::CONNECTION_REQUESTED, it.connection.clone()),
             Event::ConnectionApproved(it) => (kind::CONNECTION_APPROVED, it.connection.clone()),
             Event::ConnectionRejected(it) => (kind::CONNECTION_REJECTED, it.connection.clone()),
+            Event::ConnectionPending(it) => (kind::CONNECTION_PENDING, it.connection.clone()),
             Event::ConnectionDisconnected(it) => (kind::CONNECTION_DISCONNECTED, it.connection.clone()),
             Event::ConnectionDeleted(it) => (kind::CONNECTION_DELETED, it.connection.clone()),
             Event::PendingTraffic { connection, .. } => {
@@ -667,6 +668,7 @@ impl<P: DataPlane> Gateway<P> {
             Event::ConnectionRequested(it)
             | Event::ConnectionApproved(it)
             | Event::ConnectionRejected(it)
+            | Event::ConnectionPending(it)
             | Event::ConnectionDisconnected(it)
             | Event::ConnectionDeleted(it)
             | Event::PendingTraffic { connection: it, .. } => {

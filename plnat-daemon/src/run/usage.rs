@@ -1,7 +1,8 @@
-//! How much of their NAT ports services use: looked at in pieces, told once at each level.
+//! How much of their NAT ports services use: looked at in pieces, some services at a time, told once at each level.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use plnat_common::reason::Reason;
@@ -13,8 +14,12 @@ use crate::dataplane::{DataPlane, PlaneError};
 use crate::events::{NewEvent, kind};
 use crate::plan::NatBlock;
 
-/// Blocks read at once: each is 24 kB, so that this takes less than a millisecond.
+/// Blocks after which a piece ends: each is 24 kB, so that this takes less than a millisecond.
 const BLOCKS: usize = 64;
+/// Services looked at before anything else may happen.
+const SERVICES: usize = 64;
+/// From one piece to the next: others come first.
+const BREATH: Duration = Duration::from_millis(5);
 /// From the end of a pass to the start of the next.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Percent at which something is told.
@@ -49,22 +54,14 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Usage {
     known: BTreeMap<String, Known>,
-    /// Blocks of this pass that were not read yet.
-    left: Vec<NatBlock>,
-    taken: BTreeMap<(String, Tuple), u64>,
-    blocks: BTreeMap<(String, Tuple), u64>,
+    /// The service that was looked at last in this pass.
+    place: Option<String>,
     due: Instant,
 }
 
 impl Usage {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            known: BTreeMap::new(),
-            left: vec![],
-            taken: BTreeMap::new(),
-            blocks: BTreeMap::new(),
-            due: now,
-        }
+        Self { known: BTreeMap::new(), place: None, due: now }
     }
 
     /// When there is something to do.
@@ -83,27 +80,41 @@ impl Usage {
         self.known.iter().map(|(key, known)| (key.as_str(), known.fullest.percent))
     }
 
-    fn read(&mut self, block: NatBlock, taken: u32) {
-        let key = (block.service, (block.protocol, block.backend, block.port));
-        *self.taken.entry(key.clone()).or_insert(0) += u64::from(taken);
-        *self.blocks.entry(key).or_insert(0) += 1;
+    /// Forgets what lies between the place and `service`, or the end: there is no such service any more.
+    fn forget_up_to(&mut self, service: Option<&str>) {
+        let from = self.place.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let to = service.map_or(Bound::Unbounded, Bound::Excluded);
+        let gone: Vec<String> = self.known.range::<str, _>((from, to)).map(|(key, _)| key.clone()).collect();
+        gone.iter().for_each(|key| _ = self.known.remove(key));
+    }
+}
+
+/// Ports that are taken, of one service.
+#[derive(Default)]
+struct Tuples {
+    taken: BTreeMap<Tuple, u64>,
+    blocks: BTreeMap<Tuple, u64>,
+}
+
+impl Tuples {
+    fn read(&mut self, block: &NatBlock, taken: u32) {
+        let tuple = (block.protocol, block.backend, block.port);
+        *self.taken.entry(tuple).or_insert(0) += u64::from(taken);
+        *self.blocks.entry(tuple).or_insert(0) += 1;
     }
 
-    /// Ends a pass: the fullest tuple of each service.
-    fn fullest(&mut self) -> BTreeMap<String, Fullest> {
-        let mut services = BTreeMap::<String, Fullest>::new();
-        for ((service, tuple), taken) in std::mem::take(&mut self.taken) {
-            let key = (service, tuple);
-            let capacity = self.blocks.get(&key).copied().unwrap_or(1) * u64::from(PORTS_PER_BLOCK);
+    /// The fullest; none without a block.
+    fn fullest(&self) -> Option<Fullest> {
+        let mut most: Option<Fullest> = None;
+        for (&tuple, &taken) in &self.taken {
+            let capacity = self.blocks.get(&tuple).copied().unwrap_or(1) * u64::from(PORTS_PER_BLOCK);
             let percent = (taken * 100 / capacity).min(100) as u8;
             let here = Fullest { percent, taken, capacity, tuple: Some(tuple) };
-            let most = services.entry(key.0).or_default();
-            if most.tuple.is_none() || here.taken * most.capacity > most.taken * here.capacity {
-                *most = here;
+            if most.is_none_or(|most| here.taken * most.capacity > most.taken * here.capacity) {
+                most = Some(here);
             }
         }
-        self.blocks.clear();
-        services
+        most
     }
 }
 
@@ -135,46 +146,64 @@ impl<P: DataPlane> Gateway<P> {
         if now < self.usage.due {
             return;
         }
-        if self.usage.left.is_empty() {
-            self.usage.left = self.planner.nat_blocks();
-        }
-        if let Err(error) = self.read_blocks() {
+        let mut told = vec![];
+        let more = self.look_at_some(&mut told).unwrap_or_else(|error| {
             tracing::warn!("looking at NAT ports: {error}");
-            self.usage.left.clear();
-            self.usage.due = now + PAUSE;
-            return;
-        }
-        if self.usage.left.is_empty() {
-            self.usage.due = now + PAUSE;
-            let fullest = self.usage.fullest();
-            let events = self.judge(fullest);
-            if !events.is_empty() {
-                self.tell(events);
-            }
+            self.usage.place = None;
+            false
+        });
+        self.usage.due = now + if more { BREATH } else { PAUSE };
+        let events = self.tell_usage(told);
+        if !events.is_empty() {
+            self.tell(events);
         }
     }
 
-    fn read_blocks(&mut self) -> Result<(), PlaneError> {
-        for _ in 0..BLOCKS {
-            let Some(block) = self.usage.left.pop() else { break };
-            let ports = self.plane.port_use(block.block)?;
-            self.usage.read(block, ports.in_use + ports.resting);
+    /// Looks at the next services; whether there are more in this pass.
+    fn look_at_some(&mut self, told: &mut Vec<(String, u8, Fullest)>) -> Result<bool, PlaneError> {
+        let mut read = 0;
+        for _ in 0..SERVICES {
+            let next = self.planner.service_after(self.usage.place.as_deref()).map(str::to_owned);
+            self.usage.forget_up_to(next.as_deref());
+            let Some(service) = next else {
+                self.usage.place = None;
+                return Ok(false);
+            };
+            let blocks = self.planner.nat_blocks_of(&service);
+            read += blocks.len();
+            self.look_at(&service, &blocks, told)?;
+            self.usage.place = Some(service);
+            if read >= BLOCKS {
+                break;
+            }
         }
+        Ok(true)
+    }
+
+    fn look_at(
+        &mut self,
+        service: &str,
+        blocks: &BTreeSet<NatBlock>,
+        told: &mut Vec<(String, u8, Fullest)>,
+    ) -> Result<(), PlaneError> {
+        let mut tuples = Tuples::default();
+        for block in blocks {
+            let ports = self.plane.port_use(block.block)?;
+            tuples.read(block, ports.in_use + ports.resting);
+        }
+        let Some(fullest) = tuples.fullest() else {
+            self.usage.known.remove(service);
+            return Ok(());
+        };
+        let slot = self.planner.service_slot(service);
+        let row = slot.and_then(|slot| self.plane.service_counters(slot).ok());
+        let refused = row.map_or(0, |row| row[Reason::NoPort.column()]);
+        let known = self.usage.known.entry(service.to_owned()).or_default();
+        told.extend(known.see(fullest, refused).map(|level| (service.to_owned(), level, fullest)));
         Ok(())
     }
 
-    fn judge(&mut self, fullest: BTreeMap<String, Fullest>) -> Vec<NewEvent> {
-        self.usage.known.retain(|service, _| fullest.contains_key(service));
-        let mut told = vec![];
-        for (service, fullest) in fullest {
-            let slot = self.planner.service_slot(&service);
-            let row = slot.and_then(|slot| self.plane.service_counters(slot).ok());
-            let refused = row.map_or(0, |row| row[Reason::NoPort.column()]);
-            let known = self.usage.known.entry(service.clone()).or_default();
-            if let Some(level) = known.see(fullest, refused) {
-                told.push((service, level, fullest));
-            }
-        }
+    fn tell_usage(&self, told: Vec<(String, u8, Fullest)>) -> Vec<NewEvent> {
         // Labels look at all services, and this is asked every second.
         if told.is_empty() {
             return vec![];
@@ -264,7 +293,8 @@ mod tests {
 
     #[test]
     fn the_fullest_tuple_counts_over_all_its_nat_addresses() {
-        let mut usage = Usage::new(Instant::now());
+        let mut tuples = Tuples::default();
+        assert_eq!(tuples.fullest(), None);
         let block = |nat: u8, port: u16| NatBlock {
             service: "web".into(),
             nat: [10, 0, 0, nat].into(),
@@ -273,14 +303,29 @@ mod tests {
             port,
             block: 1,
         };
-        usage.read(block(1, 80), PORTS_PER_BLOCK);
-        usage.read(block(2, 80), 0);
-        usage.read(block(1, 443), PORTS_PER_BLOCK * 3 / 4);
-        usage.read(block(2, 443), PORTS_PER_BLOCK * 3 / 4);
-        let fullest = usage.fullest();
-        assert_eq!(fullest["web"].percent, 75);
-        assert_eq!(fullest["web"].tuple.unwrap().2, 443);
-        assert_eq!(fullest["web"].capacity, 2 * u64::from(PORTS_PER_BLOCK));
-        assert!(usage.fullest().is_empty(), "the next pass begins with nothing");
+        tuples.read(&block(1, 80), PORTS_PER_BLOCK);
+        tuples.read(&block(2, 80), 0);
+        tuples.read(&block(1, 443), PORTS_PER_BLOCK * 3 / 4);
+        tuples.read(&block(2, 443), PORTS_PER_BLOCK * 3 / 4);
+        let fullest = tuples.fullest().unwrap();
+        assert_eq!((fullest.percent, fullest.capacity), (75, 2 * u64::from(PORTS_PER_BLOCK)));
+        assert_eq!(fullest.tuple.unwrap().2, 443);
+    }
+
+    #[test]
+    fn a_service_that_is_no_more_is_forgotten_when_its_turn_comes() {
+        let mut usage = Usage::new(Instant::now());
+        let keys = |usage: &Usage| usage.known.keys().cloned().collect::<String>();
+        "abcdef".chars().for_each(|key| _ = usage.known.insert(key.into(), Known::default()));
+        usage.forget_up_to(Some("b"));
+        assert_eq!(keys(&usage), "bcdef");
+        usage.place = Some("b".into());
+        usage.forget_up_to(Some("c"));
+        usage.place = Some("c".into());
+        usage.forget_up_to(Some("e"));
+        assert_eq!(keys(&usage), "bcef");
+        usage.place = Some("e".into());
+        usage.forget_up_to(None);
+        assert_eq!(keys(&usage), "bce");
     }
 }

@@ -6,6 +6,10 @@ mod access;
 mod client;
 #[path = "api/clients.rs"]
 mod clients;
+#[path = "api/connections.rs"]
+mod connections;
+#[path = "api/consumers.rs"]
+mod consumers;
 #[path = "api/doors.rs"]
 mod doors;
 #[path = "api/events.rs"]

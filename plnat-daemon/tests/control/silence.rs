@@ -1,5 +1,8 @@
 //! Every connection and service says why it carries no traffic.
 
+use std::time::{Duration, Instant};
+
+use plnat_common::reason::{COLUMNS, Reason};
 use plnat_daemon::control::types::Decision::{Approve, Reject, Remove};
 
 use crate::rig::{INTERFACES, Rig, network};
@@ -57,4 +60,33 @@ fn every_cause_of_silence_is_said_and_ends_with_its_cause() {
     rig.gateway.tick(std::time::Instant::now() + std::time::Duration::from_secs(60));
     says(endpoint(&mut rig, CONTOSO), "no route or no answer to ARP for backend 10.2.0.11");
     says(rig.services()[0].no_traffic.clone(), "no route or no answer to ARP");
+}
+
+#[test]
+fn nat_ports_that_are_used_up_are_said_until_there_are_some_again() {
+    let mut rig = Rig::new();
+    let slot = *rig.plane.records().services.keys().next().unwrap();
+    let mut now = Instant::now();
+    // One look at all services, when so many packets were refused since the maps were made.
+    let mut look = |rig: &mut Rig, refused: u64| {
+        let mut row = [0; COLUMNS];
+        row[Reason::NoPort.column()] = refused;
+        rig.plane.count_on_service(slot, row);
+        now += Duration::from_secs(10);
+        rig.gateway.tick(now);
+        rig.gateway.tick(now + Duration::from_millis(100));
+    };
+    look(&mut rig, 3);
+    assert_eq!((endpoint(&mut rig, CONTOSO), rig.services()[0].no_traffic.clone()), (None, None));
+    look(&mut rig, 4);
+    says(endpoint(&mut rig, CONTOSO), "NAT ports are used up: add a NAT address");
+    says(rig.services()[0].no_traffic.clone(), "NAT ports are used up");
+    assert!(rig.status().problems.iter().any(|it| it.contains("100 % of its NAT ports")));
+    let told = rig.kinds().iter().filter(|kind| *kind == "service.nat_usage").count();
+    assert_eq!(told, 1);
+    // A connection that waits, waits for that and not for ports.
+    says(endpoint(&mut rig, ADATUM), "waiting for the provider");
+    look(&mut rig, 4);
+    assert_eq!((endpoint(&mut rig, CONTOSO), rig.services()[0].no_traffic.clone()), (None, None));
+    assert_eq!(rig.kinds().iter().filter(|kind| *kind == "service.nat_usage").count(), 2, "and the end");
 }

@@ -10,6 +10,8 @@
 #![no_std]
 #![no_main]
 
+use core::ptr::read_volatile;
+
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action};
 use aya_ebpf::btf_maps::{Array, DevMap, PerCpuArray, ProgramArray};
 use aya_ebpf::macros::{btf_map, xdp};
@@ -169,7 +171,10 @@ fn is_ours(frame: *mut u8) -> bool {
 fn make(frame: *mut u8, work: *const Work, ticket: &Ticket) {
     // SAFETY: `frame` has `FRAME` bytes, and all offsets lie in it; `work` is the record of `WORK`.
     unsafe {
-        *frame.cast::<[u64; FRAME / 8]>() = (*work).template.frame;
+        // Word by word, and volatile so that it stays so: a copy of all becomes a call to `memmove`, which goes byte by byte.
+        for (at, word) in (*work).template.frame.iter().enumerate() {
+            *frame.cast::<u64>().add(at) = read_volatile(word);
+        }
         *frame.add(IP_CHECKSUM).cast::<u16>() = ticket.ip_checksum;
         *frame.add(SOURCE).cast::<u32>() = ticket.source.0;
         *frame.add(DESTINATION).cast::<u32>() = ticket.destination.0;

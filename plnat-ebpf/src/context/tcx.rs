@@ -24,7 +24,7 @@ use plnat_common::net::{ICMP, TCP, Tags, UDP};
 use plnat_common::reason::Reason;
 
 use super::Context;
-use crate::packet::{Ip, Packet, at};
+use crate::packet::{Ip, Packet, at, sixteen_bits};
 use crate::{fragment, link, mss, refuse, tag, trace};
 
 /// Bytes that the stages may look at: Ethernet, two IP headers with options, an ICMP error and the TCP header that it carries.
@@ -118,7 +118,7 @@ impl Context for Buffer {
     /// The header has no room for the length of a buffer of more than 64 KiB, and says zero.
     #[inline(always)]
     fn total(&self, said: u16) -> usize {
-        if said == 0 && self.segment() != 0 { self.length() - EthHdr::LEN } else { said as usize }
+        if said == 0 && self.segment() != 0 { self.length() - EthHdr::LEN } else { sixteen_bits(said) }
     }
 
     #[inline(always)]

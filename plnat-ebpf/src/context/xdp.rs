@@ -7,7 +7,7 @@ use plnat_common::net::Tags;
 use plnat_common::reason::Reason;
 
 use super::Context;
-use crate::packet::Packet;
+use crate::packet::{Packet, sixteen_bits};
 use crate::{egress, fragment, mss, refuse, tag, trace};
 
 impl Context for XdpContext {
@@ -57,7 +57,7 @@ impl Context for XdpContext {
 
     #[inline(always)]
     fn total(&self, said: u16) -> usize {
-        said as usize
+        sixteen_bits(said)
     }
 
     #[inline(always)]

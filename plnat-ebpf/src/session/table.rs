@@ -80,8 +80,13 @@ extern "C" fn plnat_claim(hash: u64) -> u64 {
     let home = hash::home(hash, 0, secret::lines());
     for step in 0..WINDOW {
         let index = home.wrapping_add(step);
-        if plnat_evict(index as u64) != 0
-            && let Some(freed) = line(index)
+        let gone = plnat_evict(index as u64);
+        if gone == NOTHING {
+            continue;
+        }
+        unlink((gone >> 32) as u32);
+        unlink(gone as u32);
+        if let Some(freed) = line(index)
             && change_scope(freed, FREE, CLAIMED)
         {
             return index as u64;
@@ -90,11 +95,15 @@ extern "C" fn plnat_claim(hash: u64) -> u64 {
     NONE as u64
 }
 
-/// Frees the session of a line if it is closed already and only waits for stragglers.
+/// What [`plnat_evict`] says when it freed nothing.
+const NOTHING: u64 = u64::MAX;
+
+/// Frees the session of a line if it is closed already and only waits for stragglers. The answer are its lines, the one towards
+/// the backend in the upper half, for the caller to unlink: a call from here would be one too deep for the stack.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn plnat_evict(index: u64) -> u64 {
-    let Some(candidate) = line(index as u32) else { return 0 };
+    let Some(candidate) = line(index as u32) else { return NOTHING };
     // SAFETY: a line of the map.
     let (scope, peer, state) = unsafe {
         (
@@ -104,16 +113,14 @@ extern "C" fn plnat_evict(index: u64) -> u64 {
         )
     };
     if scope == FREE || scope == CLAIMED || !tcp::is_closed(state) {
-        return 0;
+        return NOTHING;
     }
     let (front, back) = if scope.is_provider() { (peer, index as u32) } else { (index as u32, peer) };
-    let Some(front_line) = line(front) else { return 0 };
+    let Some(front_line) = line(front) else { return NOTHING };
     if !tcp::kill_if(front_line, tcp::is_closed) {
-        return 0;
+        return NOTHING;
     }
-    unlink(front);
-    unlink(back);
-    1
+    (front as u64) << 32 | back as u64
 }
 
 /// Makes a claimed line findable: publishes its scope and marks it in its home.

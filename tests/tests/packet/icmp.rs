@@ -153,6 +153,27 @@ fn an_error_about_nothing_of_ours_is_dropped_by_name() -> Result<()> {
 }
 
 #[test]
+fn what_lies_behind_an_errors_end_is_not_carried() -> Result<()> {
+    for tcp in [true, false] {
+        for carried in [20, 24, 27, 28, 36] {
+            let mut it = exchange(tcp, &[])?;
+            let mut sent = error(PROVIDERS_ROUTER, (3, 4), &it.backend_got, carried);
+            let wanted = translated(&sent, ENDPOINT, &it.client_sent, carried).bytes();
+            // As padding: the rest of the packet that is carried, so that the sum of it would be right.
+            let rest = &it.backend_got.bytes()[14 + carried..];
+            let (all, out) = ([&sent.bytes(), rest].concat(), Some([&wanted, rest].concat()));
+            let (reason, out) = if carried < 28 { (IcmpError, None) } else { (ErrorToClient, out) };
+            it.gate
+                .expect(Side::Provider, &all, reason, Some(SERVICE), out.as_deref())
+                .with_context(|| format!("tcp {tcp}, {carried} bytes"))?;
+            sent.padding = 30;
+            it.gate.expect(Side::Provider, &sent.bytes(), reason, Some(SERVICE), None)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn an_error_neither_refreshes_nor_ends_nor_revives_a_session() -> Result<()> {
     let mut it = exchange(true, &[])?;
     let before = it.gate.live_lines()?;

@@ -32,7 +32,10 @@ impl World {
     pub(super) fn file(&mut self, endpoints: u32) -> String {
         let mut text = String::new();
         for at in 0..endpoints.div_ceil(ENDPOINTS) {
-            let _ = write!(text, "[[link]]\ninterface = \"c{at}\"\nnetwork = \"c{at}/rg/net\"\n\n");
+            let _ = write!(
+                text,
+                "[[link]]\ninterface = \"c{at}\"\nnetwork = \"c{at}/rg/net\"\ndns = \"10.0.255.53\"\n\n"
+            );
         }
         text
     }
@@ -140,7 +143,7 @@ fn service(at: u32) -> Result<ServiceSpec> {
         }],
         visibility: Audience::Everybody,
         auto_approval: Audience::Nobody,
-        fqdns: vec![],
+        fqdns: vec![format!("s{at}.example")],
         consumers: Default::default(),
         quotas: Default::default(),
     })

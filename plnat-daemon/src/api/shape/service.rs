@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{method, note, or, place, read_head, reference, static_address};
 use crate::api::error::ApiError;
@@ -131,8 +132,15 @@ fn audience(properties: &Object<'_>, field: &str) -> Result<Audience, ApiError> 
     })
 }
 
-/// A service's body; `network` is its load balancer's.
-pub fn write(spec: &ServiceSpec, view: &ServiceView, network: &ResourceId, meta: &Meta, etag: &str) -> Value {
+/// A service's body; `network` is its load balancer's, and `connection_etag` says the version of a connection.
+pub fn write(
+    spec: &ServiceSpec,
+    view: &ServiceView,
+    network: &ResourceId,
+    meta: &Meta,
+    etag: &str,
+    connection_etag: &dyn Fn(Uuid) -> String,
+) -> Value {
     let configuration = |(at, nat): (usize, &NatSpec)| {
         let address = view.nat.iter().find(|it| it.name.eq_ignore_ascii_case(nat.name.as_str()));
         let properties = json!({
@@ -148,7 +156,7 @@ pub fn write(spec: &ServiceSpec, view: &ServiceView, network: &ResourceId, meta:
         body
     };
     let frontend = |name: &Name| reference(&spec.load_balancer, Part::Frontend.collection(), name);
-    let connections = view.connections.iter().map(|connection| write_connection(connection, etag));
+    let connections = view.connections.iter().map(|it| write_connection(it, &connection_etag(it.guid)));
     let subscriptions =
         |audience: &Audience| json!({ "subscriptions": Vec::<String>::from(audience.clone()) });
     let limit = |(subscription, connections): (&Name, &u32)| json!({ "subscription": subscription, "connections": connections });
@@ -234,6 +242,8 @@ pub fn read_connection(body: &Object<'_>) -> Result<StateRequest, ApiError> {
         ("Approved", Approved),
         ("Rejected", Rejected),
         ("Disconnected", Disconnected),
+        // As Azure's documents word it.
+        ("Removed", Disconnected),
     ];
     let properties = body.properties()?;
     let field = "privateLinkServiceConnectionState";

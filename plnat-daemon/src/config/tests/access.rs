@@ -237,7 +237,7 @@ fn webhooks() {
         &hook("events = [\"connection.aproved\", \"*\"]\ntimeout_in_seconds = 0\nsecret = \"x\""),
         &[
             "5:11: `connection.aproved` is no kind of event => did you mean `connection.approved`?",
-            "5:33: `*` is no kind of event => the kinds are connection.requested, connection.approved, connection.rejected, connection.disconnected, connection.deleted, connection.traffic_while_pending, backend.up, backend.down, configuration.changed, configuration.refused, service.nat_usage, endpoint.quota, daemon.started, or with `.*` all that begin alike",
+            "5:33: `*` is no kind of event => the kinds are connection.requested, connection.approved, connection.rejected, connection.pending, connection.disconnected, connection.deleted, connection.traffic_while_pending, backend.up, backend.down, configuration.changed, configuration.refused, service.nat_usage, endpoint.quota, daemon.started, or with `.*` all that begin alike",
             "6:22: 0 is not between 1 and 60 => write a whole number from 1 to 60",
             "7:1: `secret` is no key of [[webhook]] => the keys are name, url, secret_file, ca_file, events, subscriptions, timeout_in_seconds, give_up_after_in_hours",
         ],

@@ -1,7 +1,7 @@
 //! Requests, decisions and what they cause.
 
 use super::ConnectionState::{Approved, Disconnected, Pending, Rejected};
-use super::Decision::{Approve, Reject, Remove};
+use super::Decision::{Approve, Defer, Reject, Remove};
 use super::*;
 
 #[test]
@@ -54,12 +54,16 @@ fn a_provider_may_change_its_mind_and_every_change_is_an_event() {
         (Reject, vec![], Rejected),
         (Approve, vec!["approved"], Approved),
         (Approve, vec![], Approved),
+        (Defer, vec!["pending"], Pending),
+        (Defer, vec![], Pending),
+        (Reject, vec!["rejected"], Rejected),
+        (Defer, vec!["pending"], Pending),
         (Remove, vec!["disconnected"], Disconnected),
     ] {
         assert_eq!(kinds(&world.decide("fabrikam/shop", decision).unwrap()), event, "{decision:?}");
         assert_eq!(world.state("fabrikam/shop"), state);
     }
-    for decision in [Approve, Reject, Remove] {
+    for decision in [Approve, Reject, Defer, Remove] {
         let illegal = Why::IllegalDecision { state: Disconnected, decision };
         assert_eq!(world.decide("fabrikam/shop", decision), Err(DecisionError::Illegal(illegal)));
     }

@@ -13,7 +13,7 @@ enum Act {
     DropEndpoint(u8),
     PutService { which: u8, nat: Vec<(u8, Option<u8>)>, visible: bool, approved: bool },
     DropService(u8),
-    Relink { owner: u8, on: bool },
+    Relink { owner: u8, how: u8 },
     PutBackend { host: u8, admin: u8 },
     Decide { which: u8, decision: u8 },
     Probe { which: u8, healthy: bool },
@@ -31,9 +31,9 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (0u8..3, proptest::collection::vec((0u8..10, host()), 1..10), any::<bool>(), any::<bool>())
             .prop_map(|(which, nat, visible, approved)| Act::PutService { which, nat, visible, approved }),
         1 => any::<u8>().prop_map(Act::DropService),
-        1 => (any::<u8>(), any::<bool>()).prop_map(|(owner, on)| Act::Relink { owner, on }),
+        2 => (any::<u8>(), 0u8..4).prop_map(|(owner, how)| Act::Relink { owner, how }),
         1 => (10u8..16, 0u8..3).prop_map(|(host, admin)| Act::PutBackend { host, admin }),
-        3 => (any::<u8>(), 0u8..3).prop_map(|(which, decision)| Act::Decide { which, decision }),
+        3 => (any::<u8>(), 0u8..4).prop_map(|(which, decision)| Act::Decide { which, decision }),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(which, healthy)| Act::Probe { which, healthy }),
         1 => Just(Act::Restart),
     ]
@@ -68,6 +68,7 @@ fn edit(wanted: &mut Declaration, act: &Act) {
                     ..nat(&format!("n{at}"), None)
                 })
                 .collect();
+            new.fqdns.retain(|_| *approved);
             new.visibility = if *visible { Audience::Everybody } else { Audience::Nobody };
             new.auto_approval = if *visible && *approved { Audience::Everybody } else { Audience::Nobody };
             wanted.services.retain(|old| old.id != new.id);
@@ -77,10 +78,15 @@ fn edit(wanted: &mut Declaration, act: &Act) {
             let at = *which as usize % wanted.services.len();
             wanted.services.remove(at);
         }
-        Act::Relink { owner, on } => {
-            let link = link(OWNERS[*owner as usize % OWNERS.len()]);
+        Act::Relink { owner, how } => {
+            let mut link = link(OWNERS[*owner as usize % OWNERS.len()]);
             wanted.links.retain(|old| old.interface != link.interface);
-            wanted.links.extend(on.then_some(link));
+            // Without names, with names, and to the network of another.
+            link.dns = dns("10.0.0.53").filter(|_| *how > 1);
+            if *how > 2 {
+                link.network = id(Kind::VirtualNetwork, "contoso", "contoso");
+            }
+            wanted.links.extend((*how > 0).then_some(link));
         }
         Act::PutBackend { host, admin } => {
             let pool = &mut wanted.load_balancers[0].backend_pool[0].backend;
@@ -101,7 +107,8 @@ fn step(world: &mut World, act: &Act) -> bool {
             let Some(connection) = connections.get(*which as usize % connections.len().max(1)) else {
                 return false;
             };
-            let decision = [Decision::Approve, Decision::Reject, Decision::Remove][*decision as usize];
+            let all = [Decision::Approve, Decision::Reject, Decision::Defer, Decision::Remove];
+            let decision = all[*decision as usize];
             let now = world.now();
             world.model.decide(connection.guid, decision, None, now).is_ok()
         }

@@ -316,6 +316,7 @@ fn two_thousand_consumers_are_declared_and_restored() {
         wanted.endpoints.push(endpoint);
     }
     let mut world = World::default();
+    assert_eq!(Model::default().check(&wanted), [], "refused where it would be accepted");
     world.declare(&wanted).unwrap();
     assert_eq!(world.model.intent().endpoints.len(), 2_000);
     assert_eq!(Model::restore(&world.model.durable_rows()).model, world.model);

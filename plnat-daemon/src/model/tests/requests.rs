@@ -524,7 +524,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         1 => (0u8..4, 0u8..4, 0u8..3).prop_map(|(kind, which, tag)| Turn::Tags { kind, which, tag }),
         4 => (0u8..4, 0u8..5).prop_map(|(kind, which)| Turn::Delete { kind, which }),
         1 => (0u8..4).prop_map(Turn::DeleteGroup),
-        2 => (any::<u8>(), 0u8..3).prop_map(|(which, decision)| Turn::Decide { which, decision }),
+        2 => (any::<u8>(), 0u8..4).prop_map(|(which, decision)| Turn::Decide { which, decision }),
         1 => Just(Turn::Restart),
     ]
 }
@@ -541,6 +541,7 @@ fn called(kind: Kind, which: u8, owner: &str) -> ResourceId {
 
 fn file_of(networks: u8, service: bool, endpoints: u8) -> Declaration {
     let mut file = declaration();
+    file.links.iter_mut().for_each(|link| link.dns = dns("10.0.0.53").filter(|_| service));
     let bit = |bits: u8, at: usize| bits >> (at % 8) & 1 == 0;
     let mut at = 0;
     file.networks.retain(|_| (bit(networks, at), at += 1).0);
@@ -657,7 +658,8 @@ proptest! {
                 (Turn::Decide { which, decision }, None) => {
                     let connections = world.model.connections();
                     if let Some(connection) = connections.get(*which as usize % connections.len().max(1)) {
-                        let decision = [Decision::Approve, Decision::Reject, Decision::Remove][*decision as usize];
+                        let all = [Decision::Approve, Decision::Reject, Decision::Defer, Decision::Remove];
+                        let decision = all[*decision as usize];
                         let now = world.now();
                         _ = world.model.decide(connection.guid, decision, None, now);
                     }

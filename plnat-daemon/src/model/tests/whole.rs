@@ -61,6 +61,25 @@ pub(super) fn check_changes(before: &Model, after: &Model) {
         }
     }
     assert_eq!(endpoints, named(new.endpoints, |it| &it.key));
+    check_names(before, after);
+}
+
+/// So do those of names.
+fn check_names(before: &Model, after: &Model) {
+    let of = |network: NamedNetwork| {
+        let names = network.names;
+        let links = network.links.into_iter();
+        links.map(move |it| (it.link.name(), (it.link.id, it.dns, names.clone())))
+    };
+    let all = |model: &Model| -> BTreeMap<_, _> { model.named_networks().into_iter().flat_map(of).collect() };
+    let mut links = all(before);
+    let changes = after.name_changes(before);
+    changes.links.iter().for_each(|name| _ = links.remove(name));
+    for network in &changes.networks {
+        after.link_names_of(network).for_each(|name| _ = links.remove(name));
+        links.extend(of(after.named_network(network)));
+    }
+    assert_eq!(links, all(after));
 }
 
 fn named<T>(all: Vec<T>, key: fn(&T) -> &String) -> BTreeMap<String, T> {

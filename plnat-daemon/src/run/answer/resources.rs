@@ -12,18 +12,12 @@ use crate::run::Gateway;
 impl<P: DataPlane> Gateway<P> {
     /// Labels of services by key.
     pub(in crate::run) fn service_labels(&self) -> Labels {
-        let services = self.model.services();
-        Labels::new(
-            services.into_iter().map(|it| (it.key, it.name, it.id.short())).collect::<Vec<_>>().into_iter(),
-        )
+        Labels::new(self.model.service_keys().collect())
     }
 
     /// Labels of endpoints by key.
     pub(in crate::run) fn endpoint_labels(&self) -> Labels {
-        let endpoints = self.model.endpoints();
-        Labels::new(
-            endpoints.into_iter().map(|it| (it.key, it.name, it.id.short())).collect::<Vec<_>>().into_iter(),
-        )
+        Labels::new(self.model.endpoint_keys().collect())
     }
 
     /// All services.
@@ -129,8 +123,8 @@ impl<P: DataPlane> Gateway<P> {
     }
 
     fn service_of(&self, labels: &Labels, connection: &ConnectionView) -> String {
-        match self.model.service(&connection.private_link_service) {
-            Some(service) => labels.of(&service.key),
+        match self.model.service_key(&connection.private_link_service) {
+            Some(key) => labels.of(&key),
             None => connection.private_link_service.short(),
         }
     }

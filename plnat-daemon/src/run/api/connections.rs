@@ -11,7 +11,7 @@ use crate::api::{Answer, ApiError, Operation, Part};
 use crate::dataplane::DataPlane;
 use crate::events::NewEvent;
 use crate::intent::ConnectionState;
-use crate::model::{ConnectionView, Decision, Name, ResourceId};
+use crate::model::{ConnectionView, Decision, Name, Precondition, ResourceId};
 use crate::run::gateway::Gateway;
 
 impl<P: DataPlane> Gateway<P> {
@@ -20,6 +20,7 @@ impl<P: DataPlane> Gateway<P> {
         id: &ResourceId,
         name: &Name,
         operation: &Operation,
+        precondition: &Precondition,
     ) -> Result<Answer, ApiError> {
         if self.model.service_spec(id).is_none() {
             return match operation {
@@ -27,15 +28,24 @@ impl<P: DataPlane> Gateway<P> {
                 _ => Err(no_parent(&id.to_string())),
             };
         }
-        let missing = || not_found(&format!("{id}/{}/{name}", Part::Connection.collection()));
+        let path = || format!("{id}/{}/{name}", Part::Connection.collection());
+        let missing = || not_found(&path());
         let found = self.connection_of(id, name);
+        if let (Operation::Put(_) | Operation::Delete, Some(connection)) = (operation, &found)
+            && !precondition.fits(true, || self.model.connection_etag(connection.guid))
+        {
+            let message = format!("`{name}` is not the version that the request is about: read it again");
+            let (status, code) = (StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
+            return Err(ApiError::new(status, code, message).at(path()));
+        }
         match operation {
             Operation::Get(_) => Ok(Answer::ok(self.write_connection(&found.ok_or_else(missing)?))),
             Operation::Put(body) => {
                 let connection = found.ok_or_else(missing)?;
                 let wish = service::read_connection(&Object::new(body))?;
                 self.decide_as_wished(&connection, &wish)?;
-                let connection = self.connection_of(id, name).ok_or_else(missing)?;
+                // One that was removed by this is shown for the last time.
+                let connection = self.connection_view(connection.guid).ok_or_else(missing)?;
                 Ok(Answer::ok(self.write_connection(&connection)))
             }
             Operation::Delete => match found {
@@ -57,7 +67,7 @@ impl<P: DataPlane> Gateway<P> {
     }
 
     fn write_connection(&self, view: &ConnectionView) -> serde_json::Value {
-        let etag = self.model.etag(&view.private_link_service).unwrap_or_default();
+        let etag = self.model.connection_etag(view.guid).unwrap_or_default();
         service::write_connection(view, &etag)
     }
 
@@ -66,19 +76,12 @@ impl<P: DataPlane> Gateway<P> {
         connection: &ConnectionView,
         wish: &service::StateRequest,
     ) -> Result<(), ApiError> {
-        let decision = match wish.status {
-            Some(status) if status == connection.state => None,
-            None => None,
-            Some(ConnectionState::Approved) => Some(Decision::Approve),
-            Some(ConnectionState::Rejected) => Some(Decision::Reject),
-            Some(status @ (ConnectionState::Pending | ConnectionState::Disconnected)) => {
-                let message = format!(
-                    "a connection that is {:?} does not become {status:?}: it is approved, rejected or deleted",
-                    connection.state
-                );
-                return Err(ApiError::invalid("InvalidConnectionStateTransition", message));
-            }
-        };
+        let decision = wish.status.filter(|status| *status != connection.state).map(|status| match status {
+            ConnectionState::Approved => Decision::Approve,
+            ConnectionState::Rejected => Decision::Reject,
+            ConnectionState::Pending => Decision::Defer,
+            ConnectionState::Disconnected => Decision::Remove,
+        });
         self.note_and_decide(
             connection,
             decision,

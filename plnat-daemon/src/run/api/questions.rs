@@ -21,8 +21,7 @@ impl<P: DataPlane> Gateway<P> {
                 let body = Object::new(body);
                 let field = "privateLinkServiceAlias";
                 let alias = body.text(field)?.ok_or_else(|| body.missing(field))?;
-                let service = self.model.service_of_alias(alias);
-                let visible = service.is_some_and(|service| service.is_visible_to(subscription));
+                let visible = self.model.sees_alias(alias, subscription);
                 Ok(Answer::ok(json!({ "visible": visible })))
             }
             (Target::AutoApproved(subscription), Operation::Get(page)) => {

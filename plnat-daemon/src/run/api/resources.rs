@@ -126,7 +126,8 @@ impl<P: DataPlane> Gateway<P> {
             Kind::PrivateLinkService => {
                 let spec = model.service_spec(id)?;
                 let network = &model.load_balancer_spec(&spec.load_balancer)?.network;
-                service::write(spec, &self.service_view(id)?, network, meta, &etag)
+                let version = |guid| model.connection_etag(guid).unwrap_or_default();
+                service::write(spec, &self.service_view(id)?, network, meta, &etag, &version)
             }
             Kind::PrivateEndpoint => {
                 endpoint::write(model.endpoint_spec(id)?, &self.endpoint_view(id)?, meta, &etag)

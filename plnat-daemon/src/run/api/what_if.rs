@@ -33,14 +33,19 @@ impl<P: DataPlane> Gateway<P> {
         let kept = self.model.clone();
         let found = self.try_resources(caller, resources);
         let tried = std::mem::replace(&mut self.model, kept);
-        let found = found?;
+        let (found, denied) = found?;
         self.fits(&tried).map_err(|error| refusal::no_room(&error))?;
-        Ok(Answer::ok(json!({ "value": found })))
+        Ok(Answer { denied, ..Answer::ok(json!({ "value": found })) })
     }
 
-    fn try_resources(&mut self, caller: &Caller, resources: &[Value]) -> Result<Vec<Value>, ApiError> {
+    /// The answers, and the code of the first that says that the caller may not.
+    fn try_resources(
+        &mut self,
+        caller: &Caller,
+        resources: &[Value],
+    ) -> Result<(Vec<Value>, Option<&'static str>), ApiError> {
         let end = Instant::now() + LONGEST;
-        let mut found = Vec::new();
+        let (mut found, mut denied) = (Vec::new(), None);
         for resource in resources {
             if Instant::now() > end {
                 let (done, all) = (found.len(), resources.len());
@@ -48,12 +53,17 @@ impl<P: DataPlane> Gateway<P> {
                     format!("{all} resources are too many to ask about at once: {done} took {LONGEST:?}");
                 return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLong", message));
             }
-            found.push(self.try_resource(caller, resource));
+            found.push(self.try_resource(caller, resource, &mut denied));
         }
-        Ok(found)
+        Ok((found, denied))
     }
 
-    fn try_resource(&mut self, caller: &Caller, resource: &Value) -> Value {
+    fn try_resource(
+        &mut self,
+        caller: &Caller,
+        resource: &Value,
+        denied: &mut Option<&'static str>,
+    ) -> Value {
         let empty = Map::new();
         let body = Object::new(resource.as_object().unwrap_or(&empty));
         let id = match body.parsed::<ResourceId>("id").and_then(|id| id.ok_or_else(|| body.missing("id"))) {
@@ -67,11 +77,16 @@ impl<P: DataPlane> Gateway<P> {
             this.model
                 .request(&request, &Precondition::None, Timestamp::now(), &mut Uuid::new_v4)
                 .map_err(|error| refusal::of(&request, error))?;
-            Ok((before, this.body_of(&id)))
+            Ok::<_, ApiError>((before, this.body_of(&id)))
         };
         let mut answer = match put(self) {
             Ok((before, after)) => json!({ "before": before, "after": after }),
-            Err(error) => ApiError::body(&error),
+            Err(error) => {
+                if error.status == StatusCode::FORBIDDEN {
+                    denied.get_or_insert(error.code);
+                }
+                ApiError::body(&error)
+            }
         };
         answer["id"] = id.to_string().into();
         answer

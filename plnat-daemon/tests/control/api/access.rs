@@ -327,3 +327,21 @@ fn the_next_page_is_at_the_address_by_which_the_client_came() {
     );
     assert!(Path::new(path).starts_with("/subscriptions"));
 }
+
+#[test]
+fn a_question_about_what_is_somebody_elses_is_in_the_audit_log_and_one_about_ones_own_is_not() {
+    let served = Served::new();
+    let ask = |subscription: &str| {
+        let body = json!({ "resources": [super::client::network("10.0")] });
+        let mut body = body;
+        body["resources"][0]["id"] = super::client::net(subscription).into();
+        let headers = [("x-test-caller", "provider@contoso")];
+        served.call("POST", "/plnat/whatIf", &headers, body.to_string().as_bytes()).expect(200)
+    };
+    assert!(ask("contoso")["value"][0]["after"].is_object());
+    assert_eq!(ask("fabrikam")["value"][0]["error"]["code"], "AuthorizationFailed");
+    let audit = served.audit();
+    let rows: Vec<_> = audit.iter().map(|it| (&it["path"], &it["outcome"], &it["reason"])).collect();
+    let expected = (json!("/plnat/whatIf"), json!("denied"), json!("AuthorizationFailed"));
+    assert_eq!(rows, [(&expected.0, &expected.1, &expected.2)]);
+}

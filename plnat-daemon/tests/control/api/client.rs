@@ -49,7 +49,7 @@ pub(super) struct Served {
     /// What a client has to know of the gateway's authority, where there is TLS.
     pub(super) tls: Option<Arc<ClientConfig>>,
     messages: mpsc::Sender<Message>,
-    bus: Arc<EventBus>,
+    pub(super) bus: Arc<EventBus>,
     directory: PathBuf,
     thread: Option<JoinHandle<Rig>>,
     people: People,
@@ -236,6 +236,11 @@ impl Served {
     /// The token of somebody.
     pub(super) fn token(&self, said: &str) -> String {
         self.people.token(said)
+    }
+
+    /// Lets these in and nobody else.
+    pub(super) fn admit(&self, keys: KeyKeeper) {
+        self.people.access.send_replace(Arc::new(keys));
     }
 
     /// A request with these headers.

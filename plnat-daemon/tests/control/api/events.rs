@@ -131,3 +131,29 @@ fn a_stream_that_is_cut_goes_on_where_it_was() {
     let subjects: Vec<_> = second.iter().filter_map(|it| it.1["subject"].as_str()).collect();
     assert!(subjects.iter().any(|it| it.starts_with("shop.")), "{subjects:?}");
 }
+
+#[test]
+fn a_stream_ends_with_the_rules_by_which_its_caller_was_let_in() {
+    let served = Served::new();
+    let token = served.token(CONTOSO);
+    let open = || {
+        let mut stream = TcpStream::connect(served.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(
+            stream,
+            "GET /events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\n\r\n"
+        )
+        .unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        let first = lines.next().unwrap().unwrap();
+        (first, lines)
+    };
+    let (first, lines) = open();
+    assert!(first.contains(" 200 "), "{first}");
+    served.admit(plnat_daemon::auth::KeyKeeper::nobody());
+    // To its end, and that is long before it would end by itself.
+    assert!(lines.map(Result::unwrap).all(|line| !line.starts_with("data:")));
+    let (first, _) = open();
+    assert!(first.contains(" 401 "), "{first}");
+}

@@ -10,6 +10,8 @@ mod decisions;
 mod documents;
 #[path = "plnat/errors.rs"]
 mod errors;
+#[path = "plnat/events.rs"]
+mod events;
 #[path = "plnat/life.rs"]
 mod life;
 
