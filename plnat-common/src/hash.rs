@@ -4,7 +4,7 @@
 //! made: fast in BPF, which has no 128-bit multiplication, and not to be steered by who does not know the secret.
 
 use crate::net::{Ip4, Scope};
-use crate::record::{LineKey, distribution};
+use crate::record::{DatagramKey, LineKey, distribution};
 
 const K1: u64 = 0x9fb2_1c65_1e98_df25;
 const K2: u64 = 0xd6e8_feb8_6659_fd93;
@@ -22,6 +22,13 @@ const fn mix(mut h: u64, word: u64) -> u64 {
 pub const fn line(key: &LineKey, seed: [u64; 2]) -> u64 {
     let [a, b] = key.words();
     mix(mix(mix(seed[0], a), b), key.protocol as u64 ^ seed[1])
+}
+
+/// Hash of a datagram that comes in fragments. The halves are used as two independent values.
+#[inline(always)]
+pub const fn datagram(key: &DatagramKey, seed: [u64; 2]) -> u64 {
+    let [a, b] = key.words();
+    mix(mix(seed[1] ^ K2, a), b)
 }
 
 /// Home of choice `choice` for a key with hash `hash` in a table of `lines` lines.

@@ -9,6 +9,8 @@ pub enum Verdict {
     Answer,
     /// Handed to the host untouched.
     Pass,
+    /// Kept for a while, and sent when what it waits for comes; then it is counted again, by another reason.
+    Hold,
     /// Dropped.
     Drop,
 }
@@ -58,7 +60,7 @@ reasons! {
     Pass OtherProtocol = 9, "other_protocol", "Neither IPv4 nor ARP.";
     Pass Truncated = 10, "truncated", "Too short to tell whom it is for.";
     Drop Malformed = 11, "malformed", "A header length, a total length or a port is impossible.";
-    Drop Fragment = 12, "fragment", "A fragment, which is not translated yet.";
+    Drop Fragment = 12, "fragment", "A fragment whose first one did not come in time, or of what must not come in pieces.";
     Drop IcmpError = 13, "icmp_error", "An ICMP error that carries no packet of ours, or of a kind that hosts are not sent through a translator.";
     Drop Protocol = 14, "protocol", "Neither TCP, UDP nor ICMP echo.";
     Drop TtlExpired = 15, "ttl_expired", "Time to live used up.";
@@ -92,6 +94,10 @@ reasons! {
     Drop RateQuota = 43, "rate_quota", "A new session sooner than the endpoint may open them.";
     Drop PortShare = 44, "port_share", "The endpoint is beyond its guarantee, and the ports that are left are guaranteed to others.";
     Drop SessionShare = 45, "session_share", "The endpoint is beyond its guarantee, and the sessions that all share are used up.";
+    Hold FragmentHeld = 46, "fragment_held", "A fragment that waits for the first one of its datagram.";
+    Drop FragmentTiny = 47, "fragment_tiny", "A fragment shorter than any link asks for, or one that cuts a header in two.";
+    Drop FragmentOverlap = 48, "fragment_overlap", "A fragment of bytes that came before, or behind its datagram's end.";
+    Drop FragmentFull = 49, "fragment_full", "No room for one more fragmented datagram or waiting fragment of this link.";
 }
 
 /// Columns of a counter row: bytes first, then packets by reason, so that what every forwarded packet writes lies in one

@@ -5,6 +5,7 @@ mod address;
 mod backend;
 mod endpoint;
 mod event;
+mod fragment;
 mod interface;
 mod meta;
 mod port_block;
@@ -19,6 +20,10 @@ pub use address::{Address, AddressKey, address_kind};
 pub use backend::{Backend, backend_state};
 pub use endpoint::{Endpoint, endpoint_state};
 pub use event::{Event, event_kind};
+pub use fragment::{
+    Becomes, DATAGRAMS, Datagram, DatagramKey, FRAGMENT_LIFETIME, FRAGMENT_WINDOW, FragmentUse, HELD,
+    HELD_FRAME, HELD_OF_DATAGRAM, Held, RANGES, fragment_state, may_take,
+};
 pub use interface::{Interface, TagKey, interface_flag};
 pub use meta::Meta;
 pub use port_block::{FIRST_PORT, PORTS_PER_BLOCK, PortBlock, SUMMARY_WORDS, WORDS};

@@ -47,6 +47,16 @@ pub(crate) unsafe fn set32(word: *mut u32, mask: u32) -> u32 {
     unsafe { atomic_or::<u32, u32, ORDER>(word, mask) }
 }
 
+/// Adds and returns the word as it was.
+///
+/// # Safety
+/// As [`set64`].
+#[inline(always)]
+pub(crate) unsafe fn add32(word: *mut u32, by: u32) -> u32 {
+    // SAFETY: as the caller says.
+    unsafe { atomic_xadd::<u32, u32, ORDER>(word, by) }
+}
+
 /// As [`clear64`] for 32 bits.
 ///
 /// # Safety

@@ -63,6 +63,18 @@ pub(crate) trait Context {
     /// Turns the frame, which is as it came, into an ICMP error about itself; says whether it could be.
     fn refuse(&self, kind: u8, code: u8, mtu: u32) -> bool;
 
+    /// [`fragment::write_down`](crate::fragment::write_down), in a function of its own.
+    fn first_fragment(&self) -> u64;
+
+    /// [`fragment::go_on`](crate::fragment::go_on), in a function of its own.
+    fn later_fragment(&self) -> u64;
+
+    /// Copies that many bytes of the frame, which are fewer than those of a frame that is held; says whether it could.
+    ///
+    /// # Safety
+    /// There is room for them.
+    unsafe fn copy(&self, into: *mut u8, bytes: u32) -> bool;
+
     /// Keeps the host's stack from taking a frame that it is passed.
     fn hide(&self);
 

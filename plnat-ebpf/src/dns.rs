@@ -38,6 +38,9 @@ pub(crate) fn query(
     if forward::spoofed(interface, packet) {
         return Reason::Spoofed;
     }
+    if packet.is_part() {
+        return Reason::Fragment;
+    }
     let has_options = packet.header as usize - packet.ip as usize != size_of::<Ip>();
     if packet.protocol != UDP || packet.ports.destination() != PORT || has_options {
         trip.answerable = true;

@@ -7,7 +7,7 @@ use crate::packet::{ECHO_REPLY, ECHO_REQUEST, Packet};
 use crate::{forward, rewrite};
 
 /// Time to live of the answer, as a host would set it (RFC 1700).
-const TTL: u8 = 64;
+pub(crate) const TTL: u8 = 64;
 
 /// Turns an echo request into its reply, in place.
 #[inline(always)]

@@ -14,6 +14,25 @@ static EVENTS: RingBuf<Event, 262144> = RingBuf::new();
 #[btf_map]
 static PENDING_SEEN: Array<u64, 16384> = Array::new();
 
+/// Fragments that waited can be sent.
+#[inline(always)]
+pub(crate) fn fragments(link: u32, count: u32) {
+    if let Some(mut entry) = EVENTS.reserve(0) {
+        let none = Ip4(0);
+        entry.write(Event {
+            kind: event_kind::FRAGMENTS_READY,
+            endpoint: 0,
+            link,
+            source: none,
+            destination: none,
+            ports: Ports(0),
+            protocol: 0,
+            count,
+        });
+        entry.submit(0);
+    }
+}
+
 /// A packet came for an endpoint that waits for approval.
 #[inline(always)]
 pub(crate) fn pending(endpoint: u32, link: u32, source: Ip4, destination: Ip4, ports: Ports, protocol: u32) {
@@ -29,7 +48,7 @@ pub(crate) fn pending(endpoint: u32, link: u32, source: Ip4, destination: Ip4, p
     }
     if let Some(mut entry) = EVENTS.reserve(0) {
         let kind = event_kind::PENDING_TRAFFIC;
-        entry.write(Event { kind, endpoint, link, source, destination, ports, protocol, zero: 0 });
+        entry.write(Event { kind, endpoint, link, source, destination, ports, protocol, count: 0 });
         entry.submit(0);
     }
 }

@@ -6,6 +6,7 @@ use plnat_common::record::{Backend, Endpoint, Interface, LineKey, tcp_state};
 
 use crate::address::{self, Target};
 use crate::context::Context;
+use crate::fragment::{self, Plan};
 use crate::packet::Packet;
 use crate::rewrite::{self, Translation};
 use crate::session::{self, Found, Known};
@@ -82,9 +83,18 @@ fn known(
     }
     let (source, destination, ports) = (line.source, line.destination, line.ports);
     trip.answerable = false;
+    let reason = if forward { Reason::ToBackend } else { Reason::ToClient };
+    let part = packet.is_part();
+    if part {
+        let (service, endpoint, Way { egress, tags, .. }) = (trip.service, line.endpoint, way);
+        fragment::note(interface, packet, &Plan { reason, egress, tags, endpoint, service });
+    }
     rewrite::apply(ctx, packet, &Translation { source, destination, ports, macs: way.macs });
     (trip.egress, trip.tags) = (way.egress, way.tags);
-    Ok(if forward { Reason::ToBackend } else { Reason::ToClient })
+    if part {
+        fragment::first(ctx)?;
+    }
+    Ok(reason)
 }
 
 /// What a TCP packet of a session changes in its state.
@@ -190,6 +200,9 @@ fn icmp(
     trip: &mut Trip,
 ) -> Result<Reason, Reason> {
     let (kind, code) = packet.icmp_type();
+    if packet.is_part() && kind != crate::packet::ECHO_REQUEST {
+        return Err(crate::packet::concerned(interface, packet.source, packet.destination, Reason::Fragment));
+    }
     match address::classify(interface, packet.destination) {
         Target::Endpoint(slot) => {
             let endpoint = endpoint::record(slot)?;
@@ -206,9 +219,20 @@ fn icmp(
             source::admit(interface, packet.source)?;
             trip.answerable = true;
             admit(slot, endpoint, packet, trip)?;
-            Err(echo::reply(packet))
+            let part = packet.is_part();
+            if part {
+                let (reason, egress, tags) = (Reason::EchoReply, ctx.ingress(), trip.tags);
+                let plan = Plan { reason, egress, tags, endpoint: slot, service: endpoint.service };
+                fragment::note(interface, packet, &plan);
+            }
+            let reason = echo::reply(packet);
+            if part {
+                fragment::first(ctx)?;
+            }
+            Err(reason)
         }
         Target::Dns(_) => match (kind, code) {
+            _ if packet.is_part() => Err(Reason::Fragment),
             (crate::packet::ECHO_REQUEST, 0) if spoofed(interface, packet) => Err(Reason::Spoofed),
             (crate::packet::ECHO_REQUEST, 0) => Err(echo::reply(packet)),
             _ => Err(refusal(kind)),

@@ -1,9 +1,9 @@
 //! plnat's kernel programs.
 //!
 //! `plnat` is the data path, one program for all interfaces and both directions, and `plnat_tcx` is the same for socket buffers;
-//! `plnat_sweep` frees sessions and rested ports, and `plnat_reset` sends the RSTs that this is cause for, both run by the daemon.
-//! This file alone turns the name by which a packet leaves into a counter and an answer to the kernel; the stages that it calls
-//! only name it.
+//! `plnat_sweep` frees sessions and rested ports, `plnat_reset` sends the RSTs that this is cause for, and `plnat_fragment`
+//! fragments that waited, all run by the daemon. This file alone turns the name by which a packet leaves into a counter and an
+//! answer to the kernel; the stages that it calls only name it.
 
 #![no_std]
 #![no_main]
@@ -22,7 +22,9 @@ mod egress;
 mod endpoint;
 mod event;
 mod forward;
+mod fragment;
 mod icmp_error;
+mod identification;
 mod link;
 mod mss;
 mod open;
@@ -98,6 +100,12 @@ pub(crate) fn plnat_reset(ctx: TcContext) -> i32 {
     reset::send(&ctx)
 }
 
+/// Sends the fragments that waited for the first one of their datagram, one each run; see `fragment`.
+#[classifier]
+pub(crate) fn plnat_fragment(ctx: TcContext) -> i32 {
+    fragment::send(&ctx)
+}
+
 /// The answer to the kernel about a frame.
 #[inline(always)]
 fn run<C: Context>(ctx: &C) -> u32 {
@@ -121,12 +129,17 @@ fn run<C: Context>(ctx: &C) -> u32 {
 #[inline(always)]
 fn handle(ctx: &impl Context, trip: &mut Trip) -> Result<(Reason, u32), Reason> {
     let interface = link::identify(ctx, trip)?;
-    match packet::frame(ctx, interface)? {
-        Frame::Arp => Err(arp::answer(ctx, interface, trip)?),
-        Frame::Ipv4(packet) => {
+    match packet::frame(ctx, interface) {
+        Ok(Frame::Arp) => Err(arp::answer(ctx, interface, trip)?),
+        Ok(Frame::Ipv4(packet)) => {
             let reason = forward::packet(ctx, interface, &packet, trip)?;
             Ok((reason, ctx.send(trip.egress)?))
         }
+        Err(Reason::Fragment) => {
+            let reason = fragment::later(ctx, interface, trip)?;
+            Ok((reason, ctx.send(trip.egress)?))
+        }
+        Err(reason) => Err(reason),
     }
 }
 
@@ -146,6 +159,7 @@ pub(crate) fn leave<C: Context>(ctx: &C, who: u64, why: u64) -> u64 {
     (match reason.verdict() {
         Verdict::Answer => ctx.send_back(),
         Verdict::Pass => C::PASS,
+        Verdict::Hold => C::DROP,
         Verdict::Drop | Verdict::Forward => refuse::drop(ctx, &trip, reason),
     }) as u64
 }

@@ -10,6 +10,7 @@ use plnat_common::record::Interface;
 
 use crate::address::{self, Target};
 use crate::context::Context;
+use crate::fragment;
 
 /// ICMP echo request (RFC 792).
 pub(crate) const ECHO_REQUEST: u8 = 8;
@@ -39,6 +40,12 @@ const FRAGMENT: u16 = 0x3fff_u16.to_be();
 /// The fragment offset alone.
 pub(crate) const FRAGMENT_OFFSET: u16 = 0x1fff_u16.to_be();
 
+/// More fragments follow.
+pub(crate) const MORE_FRAGMENTS: u16 = 0x2000_u16.to_be();
+
+/// Never to be fragmented.
+pub(crate) const DONT_FRAGMENT: u16 = 0x4000_u16.to_be();
+
 /// A frame that may be ours.
 pub(crate) enum Frame {
     /// ARP, not looked into yet.
@@ -47,7 +54,8 @@ pub(crate) enum Frame {
     Ipv4(Packet),
 }
 
-/// A sound, unfragmented TCP, UDP or ICMP packet over IPv4, from one Ethernet address. The pointers are good for the header's length.
+/// A sound TCP, UDP or ICMP packet over IPv4, or the first fragment of one, from one Ethernet address. The pointers are good for
+/// the header's length.
 #[derive(Clone, Copy)]
 pub(crate) struct Packet {
     pub(crate) ethernet: *mut u8,
@@ -71,6 +79,13 @@ impl Packet {
     pub(crate) fn ttl(&self) -> u8 {
         // SAFETY: `frame` checked the 20 bytes of the IP header.
         unsafe { (*self.ip).ttl_protocol.to_ne_bytes()[0] }
+    }
+
+    /// Whether it is the first fragment of a packet.
+    #[inline(always)]
+    pub(crate) fn is_part(&self) -> bool {
+        // SAFETY: `frame` checked the 20 bytes of the IP header.
+        unsafe { (*self.ip).fragment & MORE_FRAGMENTS != 0 }
     }
 
     /// Length of the IP packet in bytes.
@@ -128,7 +143,8 @@ pub(crate) fn addresses(ctx: &impl Context) -> (u32, u32) {
     }
 }
 
-/// Parses a frame. What concerns us and is not sound leaves by a drop, everything else that we do not handle passes.
+/// Parses a frame. What concerns us and is not sound leaves by a drop, everything else that we do not handle passes. A sound
+/// fragment behind the first one, which has no ports, leaves by [`Reason::Fragment`].
 #[inline(always)]
 pub(crate) fn frame(ctx: &impl Context, interface: &Interface) -> Result<Frame, Reason> {
     let ethernet: *mut u8 = at::<[u8; EthHdr::LEN]>(ctx, 0).ok_or(Reason::Truncated)?.cast();
@@ -185,12 +201,16 @@ fn ipv4(ctx: &impl Context, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Re
     {
         return Err(Reason::Malformed);
     }
-    if fragment & FRAGMENT != 0 {
-        return Err(Reason::Fragment);
-    }
     let protocol = ttl_protocol.to_ne_bytes()[1];
     let offset = EthHdr::LEN + options_end;
     let payload = total - options_end;
+    let part = fragment & FRAGMENT != 0;
+    if part {
+        fragment::sound(u16::from_be(fragment), options_end, payload, protocol)?;
+        if fragment & FRAGMENT_OFFSET != 0 {
+            return Err(Reason::Fragment);
+        }
+    }
     let header: *mut u8 = match protocol {
         TCP => match at::<[u8; 20]>(ctx, offset) {
             Some(header) if payload >= 20 => header.cast(),
@@ -212,7 +232,7 @@ fn ipv4(ctx: &impl Context, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Re
             }
             UDP => {
                 let length = u16::from_be(header.add(4).cast::<u16>().read_unaligned()) as usize;
-                (ports, length >= 8 && length <= payload)
+                (ports, length >= 8 && (part || length <= payload))
             }
             _ => (Ports(0), true),
         }
@@ -242,7 +262,7 @@ pub(crate) fn sixteen_bits(number: u16) -> usize {
 
 /// `reason` if the packet is to or from an address of ours, else `NotOurs`.
 #[inline(always)]
-fn concerned(interface: &Interface, source: Ip4, destination: Ip4, reason: Reason) -> Reason {
+pub(crate) fn concerned(interface: &Interface, source: Ip4, destination: Ip4, reason: Reason) -> Reason {
     match address::classify(interface, destination) {
         Target::Endpoint(_) | Target::Nat(_) | Target::Dns(_) => reason,
         Target::NatElsewhere => Reason::NatWrongSide,

@@ -5,7 +5,8 @@ use plnat_common::checksum::{difference, difference16, fold, update, update_udp}
 use plnat_common::net::{Ip4, Mac, MacPair, Ports, TCP};
 
 use crate::context::Context;
-use crate::packet::Packet;
+use crate::identification;
+use crate::packet::{DONT_FRAGMENT, Packet};
 
 /// What a packet becomes.
 #[derive(Clone, Copy)]
@@ -54,7 +55,14 @@ pub(crate) fn outer(packet: &Packet, source: Ip4, destination: Ip4) {
     let ip = unsafe { &mut *packet.ip };
     let [ttl, protocol] = ip.ttl_protocol.to_ne_bytes();
     let aged = u16::from_ne_bytes([ttl.wrapping_sub(1), protocol]);
-    ip.checksum = update(ip.checksum, addresses + difference16(ip.ttl_protocol, aged));
+    let mut all = addresses + difference16(ip.ttl_protocol, aged);
+    if ip.fragment & DONT_FRAGMENT == 0 {
+        // Others whose packets now have these addresses may have chosen the same one (RFC 7857 section 10).
+        let id = identification::fresh();
+        all += difference16(ip.identification, id);
+        ip.identification = id;
+    }
+    ip.checksum = update(ip.checksum, all);
     ip.ttl_protocol = aged;
     ip.source = source;
     ip.destination = destination;

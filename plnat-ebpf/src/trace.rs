@@ -13,7 +13,7 @@ use crate::packet;
 pub(crate) fn is_due(reason: Reason) -> bool {
     level_enabled(match reason.verdict() {
         Verdict::Drop => Level::Info,
-        Verdict::Forward | Verdict::Answer | Verdict::Pass => Level::Debug,
+        Verdict::Forward | Verdict::Answer | Verdict::Pass | Verdict::Hold => Level::Debug,
     })
 }
 

@@ -15,7 +15,7 @@ use aya::{Ebpf, EbpfLoader, Pod, TestRunOptions};
 use plnat_common::net::{Mac, Scope, Tags};
 use plnat_common::reason::{BYTES_TO_BACKEND, BYTES_TO_CLIENT, COLUMNS, Reason, Verdict};
 use plnat_common::record::{
-    Address, AddressKey, Event, Interface, Line, PortBlock, RESET_FRAME, SourceKey, SweepReport,
+    Address, AddressKey, Event, HELD_FRAME, Interface, Line, PortBlock, RESET_FRAME, SourceKey, SweepReport,
     SweepRequest, in_prefix, interface_flag,
 };
 
@@ -216,7 +216,7 @@ impl Gate {
             program.load().with_context(|| format!("the verifier refused {name}"))?;
             keep_dispatched(program)?;
         }
-        for name in ["plnat_tcx", "plnat_reset"] {
+        for name in ["plnat_tcx", "plnat_reset", "plnat_fragment"] {
             let program: &mut SchedClassifier =
                 ebpf.program_mut(name).context("no such program")?.try_into()?;
             program.load().with_context(|| format!("the verifier refused {name}"))?;
@@ -329,6 +329,11 @@ impl Gate {
         self.run_program("plnat_reset", None, &[0; RESET_FRAME])
     }
 
+    /// Runs the program that sends a fragment that waited.
+    pub fn run_fragment(&mut self) -> Result<Outcome> {
+        self.run_program("plnat_fragment", None, &[0; HELD_FRAME])
+    }
+
     fn run_program(&mut self, program: &str, side: Option<Side>, frame: &[u8]) -> Result<Outcome> {
         let before = self.counters()?;
         let (action, out) = self.test_run(program, side.map(|side| self.ifindex(side)), frame, 1)?;
@@ -383,10 +388,11 @@ impl Gate {
             Verdict::Forward | Verdict::Answer => &[3, 4][..],
             Verdict::Pass => &[2],
             Verdict::Drop if error.is_some() => &[3, 4],
-            Verdict::Drop => &[1],
+            Verdict::Drop | Verdict::Hold => &[1],
         };
         ensure!(action.contains(&outcome.action), "XDP action {} for {}", outcome.action, reason.name());
-        let unchanged = matches!(reason.verdict(), Verdict::Pass | Verdict::Drop).then_some(frame);
+        let unchanged =
+            matches!(reason.verdict(), Verdict::Pass | Verdict::Drop | Verdict::Hold).then_some(frame);
         if let Some(wanted) = out.or(error.as_deref()).or(unchanged) {
             ensure!(outcome.frame == wanted, "frame\n{:02x?}, expected\n{wanted:02x?}", outcome.frame);
         }

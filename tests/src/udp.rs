@@ -18,6 +18,8 @@ use crate::http::Who;
 /// Shortest request.
 pub const SHORTEST: usize = 64;
 const HEAD: usize = 14;
+/// Longest datagram.
+const LONGEST: usize = 65_507;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -33,7 +35,7 @@ impl Echo {
         let (seen, identity) = (peers.clone(), identity.to_owned());
         let socket = host.run(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))).expect("the port is free");
         host.spawn(async move {
-            let mut datagram = [0; 2048];
+            let mut datagram = vec![0; LONGEST];
             while let Ok((length, SocketAddr::V4(peer))) = socket.recv_from(&mut datagram).await {
                 seen.lock().expect("no panic").insert(peer);
                 if length >= SHORTEST {
@@ -67,7 +69,7 @@ pub async fn ask(socket: &UdpSocket, number: u64, length: usize) -> Result<Who> 
     let mut request: Vec<u8> = (0..length).map(|at| (at * 7 + 3) as u8).collect();
     request[..8].copy_from_slice(&number.to_be_bytes());
     socket.send(&request).await?;
-    let mut answer = [0; 2048];
+    let mut answer = vec![0; LONGEST];
     let received = timeout(PATIENCE, socket.recv(&mut answer)).await.context("no answer")??;
     let answer = &answer[..received];
     ensure!(received == length, "{length} bytes sent, {received} received");

@@ -12,6 +12,7 @@ mod port;
 #[path = "differential/session.rs"]
 mod session;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
@@ -38,8 +39,6 @@ enum Why {
     /// The packet's checksum is wrong. The kernel's connection tracking looks, and drops it; plnat translates and keeps the error,
     /// so that the receiver drops it (RFC 1624).
     Checksum,
-    /// A fragment. The kernel puts packets together and takes them apart again; plnat drops fragments by name.
-    Fragment,
     /// A segment that is none in the state of its connection. Connection tracking follows RFC 9293's states and drops it; plnat
     /// passes what belongs to a session and leaves the judgement to its ends, and opens one by a plain SYN alone.
     State,
@@ -47,12 +46,13 @@ enum Why {
     Expired,
 }
 
-const REASONS: [Why; 4] = [Why::Checksum, Why::Fragment, Why::State, Why::Expired];
+const REASONS: [Why; 3] = [Why::Checksum, Why::State, Why::Expired];
 
 /// A frame that arrived, without what must differ.
 #[derive(PartialEq, Eq, Debug)]
 struct Arrived {
-    /// From the type on; NAT ports and the checksums over them are zero.
+    /// From the type on; NAT ports and the checksums over them are zero, and the identification where it is the gateway's. Of
+    /// fragments, what they are together, from the ports on.
     frame: Vec<u8>,
     /// Whether all checksums are right.
     sound: bool,
@@ -151,11 +151,29 @@ impl Pair {
                     port.send(&frame);
                 }
             }
+            // Which packet the fragments are of that have an identification.
+            let mut begun: HashMap<[u8; 2], u16> = HashMap::new();
             for frame in self.settle(lane, from_client) {
-                let id = u16::from_be_bytes([frame[18], frame[19]]);
-                let packet = packets.get(&id).unwrap_or_else(|| panic!("a packet of nobody's: {frame:02x?}"));
+                let pieces = u16::from_be_bytes([frame[20], frame[21]]) & 0x3fff;
+                let name = [frame[18], frame[19]];
+                let mark =
+                    if pieces & 0x1fff != 0 { begun.get(&name).copied() } else { session::mark(&frame) };
+                let packet = mark.and_then(|mark| packets.get(&mark));
+                let packet = packet.unwrap_or_else(|| panic!("a packet of nobody's: {frame:02x?}"));
+                let mark = mark.unwrap_or_default();
+                if pieces != 0 {
+                    assert_eq!(packet.kind, Kind::Fragments);
+                    begun.insert(name, mark);
+                }
                 let one = self.take(lane, from_client, packet, frame);
-                assert!(arrived.insert(id, one).is_none() || packet.kind == Kind::Fragments, "twice");
+                match arrived.entry(mark) {
+                    Entry::Vacant(place) => _ = place.insert(one),
+                    Entry::Occupied(mut whole) => {
+                        assert!(packet.kind == Kind::Fragments, "twice");
+                        whole.get_mut().frame.extend(one.frame);
+                        whole.get_mut().sound &= one.sound;
+                    }
+                }
             }
             // Errors of the gateway's own go back to the sender.
             let back = if from_client { &self.lanes[lane].client } else { &self.lanes[lane].backend };
@@ -176,7 +194,18 @@ impl Pair {
         let mut frame = frame[12..].to_vec();
         let header = 2 + usize::from(frame[2] & 0xf) * 4;
         if packet.kind == Kind::Fragments {
-            return Arrived { frame: Vec::new(), sound };
+            let mut data = frame.split_off(header);
+            if frame[8] & 0x1f == 0 && frame[9] == 0 {
+                self.learn(lane, packet, u16::from_be_bytes([data[0], data[1]]));
+                [data[0], data[1], data[6], data[7]] = [0; 4];
+            }
+            return Arrived { frame: data, sound };
+        }
+        if frame[8] & 0x40 == 0 {
+            // Both may choose another identification, and with it the header's checksum, which was verified.
+            for at in [6, 7, 12, 13] {
+                frame[at] = 0;
+            }
         }
         if from_client && frame[11] == ICMP {
             // The carried packet's destination port, and all checksums over it.
@@ -232,7 +261,6 @@ impl Pair {
         }
         let why = match (packet.kind, &ours, &theirs) {
             (Kind::Corrupt, Some(frame), None) if !frame.sound => Some(Why::Checksum),
-            (Kind::Fragments, None, Some(_)) => Some(Why::Fragment),
             (_, Some(frame), None) if session.wild && frame.sound => Some(Why::State),
             (_, None, Some(frame)) if session.wild && frame.sound => Some(Why::State),
             _ => None,
@@ -251,7 +279,7 @@ impl Pair {
     fn make(&mut self, chance: &mut Chance, number: usize, from_client: bool) -> Option<Packet> {
         let session = &mut self.sessions[number];
         let (kind, mut frame) = session.next(chance, from_client)?;
-        frame.id = self.next_id;
+        session::set_mark(&mut frame, self.next_id);
         let frames = [0, 1].map(|lane| {
             let at = &self.lanes[lane];
             let mut frame = frame.clone();

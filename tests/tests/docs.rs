@@ -182,6 +182,7 @@ fn the_table_of_reasons_is_the_programs() {
                 Verdict::Forward => "forward",
                 Verdict::Answer => "answer",
                 Verdict::Pass => "pass",
+                Verdict::Hold => "hold",
                 Verdict::Drop => "drop",
             };
             (reason.name(), verdict, reason.help())

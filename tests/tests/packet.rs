@@ -4,6 +4,8 @@
 mod dns;
 #[path = "packet/exits.rs"]
 mod exits;
+#[path = "packet/fragments.rs"]
+mod fragments;
 #[path = "packet/fuzz.rs"]
 mod fuzz;
 #[path = "packet/icmp.rs"]
@@ -44,7 +46,7 @@ const BUDGET: u32 = 100_000;
 #[test]
 fn every_program_stays_within_the_verifiers_budget() -> Result<()> {
     let gate = Gate::new()?;
-    for program in ["plnat", "plnat_tcx", "plnat_sweep", "plnat_reset"] {
+    for program in ["plnat", "plnat_tcx", "plnat_sweep", "plnat_reset", "plnat_fragment"] {
         let instructions = gate.verified_instructions(program)?;
         println!("{program}: {instructions} instructions");
         anyhow::ensure!(instructions <= BUDGET, "{program}: {instructions}");

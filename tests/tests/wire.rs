@@ -12,6 +12,8 @@ mod decisions;
 mod dns;
 #[path = "wire/flood.rs"]
 mod flood;
+#[path = "wire/fragments.rs"]
+mod fragments;
 #[path = "wire/life.rs"]
 mod life;
 #[path = "wire/manners.rs"]

@@ -8,6 +8,8 @@ use crate::net::{Ip4, Ports};
 pub mod event_kind {
     /// A packet came for an endpoint whose connection is Pending; at most one a second and endpoint.
     pub const PENDING_TRAFFIC: u32 = 1;
+    /// The first fragment of a datagram came after others: they can be sent now. [`Event::count`] says how many.
+    pub const FRAGMENTS_READY: u32 = 2;
 }
 
 /// One event.
@@ -28,8 +30,8 @@ pub struct Event {
     pub ports: Ports,
     /// IP protocol number.
     pub protocol: u32,
-    /// Zero.
-    pub zero: u32,
+    /// How many fragments can be sent; else zero.
+    pub count: u32,
 }
 
 const _: () = assert!(size_of::<Event>() == 32);

@@ -28,7 +28,9 @@ use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use nix::net::if_::if_nametoindex;
-use plnat_common::record::{Account, Event, Meta, RESET_FRAME, SweepReport, SweepRequest, sweep_mode};
+use plnat_common::record::{
+    Account, Event, HELD, HELD_FRAME, Meta, RESET_FRAME, SweepReport, SweepRequest, event_kind, sweep_mode,
+};
 use tracing::level_filters::LevelFilter;
 
 use self::bpffs::BpfFs;
@@ -52,6 +54,8 @@ const DATA_PATH_TCX: &str = "plnat_tcx";
 const SWEEP: &str = "plnat_sweep";
 /// Name of the program that sends a RST.
 const RESET: &str = "plnat_reset";
+/// Name of the program that sends fragments which waited.
+const FRAGMENT: &str = "plnat_fragment";
 /// What [`SWEEP`] returns when it is done (`XDP_PASS`).
 const DONE: u32 = 2;
 
@@ -102,7 +106,9 @@ impl BpfPlane {
         for name in [DATA_PATH, SWEEP] {
             program::<Xdp>(&mut ebpf, name)?.load().map_err(failed(name))?;
         }
-        program::<SchedClassifier>(&mut ebpf, RESET)?.load().map_err(failed(RESET))?;
+        for name in [RESET, FRAGMENT] {
+            program::<SchedClassifier>(&mut ebpf, name)?.load().map_err(failed(name))?;
+        }
         if let Err(error) = program::<SchedClassifier>(&mut ebpf, DATA_PATH_TCX)?.load() {
             // Other modes do without; whoever wants this one hears of it again.
             tracing::warn!("{:#}", anyhow::Error::new(failed(DATA_PATH_TCX)(error)));
@@ -200,14 +206,7 @@ impl DataPlane for BpfPlane {
     }
 
     fn send_resets(&mut self, count: u32) -> Result<(), PlaneError> {
-        program::<SchedClassifier>(&mut self.ebpf, RESET)?
-            .test_run(TestRunOptions {
-                data_in: Some(&[0; RESET_FRAME]),
-                repeat: count,
-                ..TestRunOptions::default()
-            })
-            .map_err(|error| kernel(format!("sending {count} resets"), error))?;
-        Ok(())
+        send(&mut self.ebpf, (RESET, "resets"), &[0; RESET_FRAME], count)
     }
 
     fn sessions(&mut self, lines: Range<u32>, each: &mut dyn FnMut(&Session)) -> Result<(), PlaneError> {
@@ -237,16 +236,31 @@ impl DataPlane for BpfPlane {
         if let Some(trace) = &mut self.trace {
             trace.forward();
         }
+        let mut fragments = 0u32;
         while let Some(item) = self.events.next() {
-            match bytemuck::try_pod_read_unaligned(&item) {
+            match bytemuck::try_pod_read_unaligned::<Event>(&item) {
+                Ok(event) if event.kind == event_kind::FRAGMENTS_READY => {
+                    fragments = fragments.saturating_add(event.count);
+                }
                 Ok(event) => each(event),
                 Err(_) => {
                     tracing::error!(bytes = item.len(), "an event of another size was dropped; please report")
                 }
             }
         }
-        Ok(())
+        match fragments.min(HELD) {
+            0 => Ok(()),
+            count => send(&mut self.ebpf, (FRAGMENT, "fragments"), &[0; HELD_FRAME], count),
+        }
     }
+}
+
+/// Runs a program that makes frames as often as it has to, on live ones, which the kernel sends.
+fn send(ebpf: &mut Ebpf, (name, what): (&str, &str), frame: &[u8], count: u32) -> Result<(), PlaneError> {
+    program::<SchedClassifier>(ebpf, name)?
+        .test_run(TestRunOptions { data_in: Some(frame), repeat: count, ..TestRunOptions::default() })
+        .map_err(|error| kernel(format!("sending {count} {what}"), error))?;
+    Ok(())
 }
 
 /// A request that frees nothing and tells the kernel's clocks.

@@ -15,7 +15,7 @@
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode};
 use aya_ebpf::helpers::{
     bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_skb_adjust_room, bpf_skb_change_tail,
-    bpf_skb_change_type, bpf_skb_pull_data, bpf_skb_vlan_pop, bpf_skb_vlan_push,
+    bpf_skb_change_type, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_vlan_pop, bpf_skb_vlan_push,
 };
 use aya_ebpf::programs::TcContext;
 use network_types::eth::EthHdr;
@@ -25,7 +25,7 @@ use plnat_common::reason::Reason;
 
 use super::Context;
 use crate::packet::{Ip, Packet, at, sixteen_bits};
-use crate::{link, mss, refuse, tag, trace};
+use crate::{fragment, link, mss, refuse, tag, trace};
 
 /// Bytes that the stages may look at: Ethernet, two IP headers with options, an ICMP error and the TCP header that it carries.
 const TOUCHED: usize = 14 + 60 + 8 + 60 + 20;
@@ -171,6 +171,22 @@ impl Context for Buffer {
     }
 
     #[inline(always)]
+    fn first_fragment(&self) -> u64 {
+        plnat_tcx_first(self.0)
+    }
+
+    #[inline(always)]
+    fn later_fragment(&self) -> u64 {
+        plnat_tcx_later(self.0)
+    }
+
+    #[inline(always)]
+    unsafe fn copy(&self, into: *mut u8, bytes: u32) -> bool {
+        // SAFETY: as the caller says, and the context of this run.
+        unsafe { bpf_skb_load_bytes(self.0.cast(), 0, into.cast(), bytes) == 0 }
+    }
+
+    #[inline(always)]
     fn hide(&self) {
         // SAFETY: the context of this run. The kernel read the Ethernet destination before.
         unsafe { bpf_skb_change_type(self.0, OTHER_HOST) };
@@ -202,6 +218,18 @@ impl Context for Buffer {
             plnat_tcx_trace(self.0, (link as u64) << 32 | service as u64, reason as u64);
         }
     }
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_tcx_first(skb: *mut __sk_buff) -> u64 {
+    fragment::write_down(&Buffer(skb))
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_tcx_later(skb: *mut __sk_buff) -> u64 {
+    fragment::go_on(&Buffer(skb))
 }
 
 /// As [`tag::take_off`]. The outer tag lies beside the frame, and the inner one in it.

@@ -1,14 +1,14 @@
 //! Frames in a driver: complete, in one piece, and with all checksums computed.
 
 use aya_ebpf::bindings::{xdp_action, xdp_md};
-use aya_ebpf::helpers::bpf_xdp_adjust_tail;
+use aya_ebpf::helpers::{bpf_xdp_adjust_tail, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
 use plnat_common::net::Tags;
 use plnat_common::reason::Reason;
 
 use super::Context;
 use crate::packet::{Packet, sixteen_bits};
-use crate::{egress, mss, refuse, tag, trace};
+use crate::{egress, fragment, mss, refuse, tag, trace};
 
 impl Context for XdpContext {
     const PASS: u32 = xdp_action::XDP_PASS;
@@ -83,6 +83,22 @@ impl Context for XdpContext {
         plnat_refuse(self.ctx, kind as u64, code as u64, mtu as u64) != 0
     }
 
+    #[inline(always)]
+    fn first_fragment(&self) -> u64 {
+        plnat_first(self.ctx)
+    }
+
+    #[inline(always)]
+    fn later_fragment(&self) -> u64 {
+        plnat_later(self.ctx)
+    }
+
+    #[inline(always)]
+    unsafe fn copy(&self, into: *mut u8, bytes: u32) -> bool {
+        // SAFETY: as the caller says, and the context of this run.
+        unsafe { bpf_xdp_load_bytes(self.ctx, 0, into.cast(), bytes) == 0 }
+    }
+
     /// By its Ethernet destination alone, which the kernel reads afterwards.
     #[inline(always)]
     fn hide(&self) {}
@@ -114,6 +130,18 @@ impl Context for XdpContext {
 #[unsafe(no_mangle)]
 extern "C" fn plnat_leave(md: *mut xdp_md, who: u64, why: u64) -> u64 {
     crate::leave(&XdpContext::new(md), who, why)
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_first(md: *mut xdp_md) -> u64 {
+    fragment::write_down(&XdpContext::new(md))
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn plnat_later(md: *mut xdp_md) -> u64 {
+    fragment::go_on(&XdpContext::new(md))
 }
 
 /// 1 when the option was lowered.

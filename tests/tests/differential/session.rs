@@ -203,6 +203,29 @@ impl Session {
     }
 }
 
+/// Names a packet by what no gateway changes: the window of a TCP segment, the first bytes of a datagram. The identification, by
+/// which an ICMP error is known, stays where DF is set.
+pub(crate) fn set_mark(frame: &mut Frame, mark: u16) {
+    (frame.id, frame.window) = (mark, mark);
+    if let Upper::Udp { .. } = frame.upper {
+        if frame.payload.len() < 2 {
+            frame.payload.resize(2, 0);
+        }
+        frame.payload[..2].copy_from_slice(&mark.to_be_bytes());
+    }
+}
+
+/// The mark of a frame that arrived.
+pub(crate) fn mark(frame: &[u8]) -> Option<u16> {
+    let upper = 14 + usize::from(frame[14] & 0xf) * 4;
+    let at = match frame[23] {
+        TCP => upper + 14,
+        UDP => upper + 8,
+        _ => 18,
+    };
+    Some(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?]))
+}
+
 /// The frames that a packet of a kind is on the wire.
 pub(crate) fn on_the_wire(packet: &Frame, kind: Kind) -> Vec<Vec<u8>> {
     match kind {

@@ -98,8 +98,14 @@ fn every_packet_to_the_dns_address_leaves_by_its_name() -> Result<()> {
             None,
         ),
         ("IP options", Contoso, with_options.bytes(), DnsRefused, None),
-        ("a first fragment", Contoso, changed(|frame| frame.fragment = 0x2000).bytes(), Fragment, None),
-        ("a later fragment", Contoso, changed(|frame| frame.fragment = 0x00b9).bytes(), Fragment, None),
+        (
+            "a first fragment",
+            Contoso,
+            changed(|frame| (frame.fragment, frame.payload) = (0x2000, vec![7; 80])).bytes(),
+            Fragment,
+            None,
+        ),
+        ("a later fragment", Contoso, changed(|frame| frame.fragment = 0x00b9).bytes(), FragmentHeld, None),
         (
             "another protocol",
             Contoso,

@@ -357,8 +357,8 @@ fn rows() -> Vec<Row> {
             false,
             None,
         ),
-        ("first fragment", Contoso, changed(|f| f.fragment = 0x2000), Fragment, false, None),
-        ("later fragment", Contoso, changed(|f| f.fragment = 0x0010), Fragment, false, None),
+        ("first fragment", Contoso, changed(|f| f.fragment = 0x2000), Malformed, false, None),
+        ("later fragment", Contoso, changed(|f| f.fragment = 0x0010), FragmentHeld, false, None),
         (
             "fragment to a host",
             Contoso,

@@ -99,7 +99,7 @@ impl Fuzz {
             Verdict::Answer => own,
             Verdict::Pass => 2,
             Verdict::Drop if answered => own,
-            Verdict::Drop => 1,
+            Verdict::Drop | Verdict::Hold => 1,
         };
         let egress = plan.egress.filter(|_| reason.verdict() == Verdict::Forward).unwrap_or(side);
         let left = match (action, bare) {

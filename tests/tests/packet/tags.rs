@@ -378,6 +378,34 @@ fn errors_about_a_sessions_packets_find_their_way_through_tags() -> Result<()> {
 }
 
 #[test]
+fn fragments_have_tags_too_also_those_that_waited() -> Result<()> {
+    for (client, server) in [(ONE, TWO), (TWO, PLAIN), (PLAIN, ONE)] {
+        let mut gate = gate(client, server)?;
+        let mut sent = to_endpoint(Side::Contoso, udp(40000, UDP_PORT));
+        sent.payload = vec![7; 792];
+        let part = |fragment: u16, id: u16| Frame { fragment, id, ..sent.clone() }.bytes();
+        // 800 bytes each: the second one comes first, then the first one, then the third.
+        let frames = [part(0x2064, 5), part(0x2000, 5), part(0x00c8, 5)].map(|it| client.frame(&it, [3; 2]));
+        let held = gate.run(Side::Contoso, &frames[0])?;
+        ensure!(held.moved == [(Row::Link(1), FragmentHeld.column(), 1)], "{:?}", held.moved);
+        let mut out = vec![gate.run(Side::Contoso, &frames[1])?.frame, gate.run_fragment()?.frame];
+        out.push(gate.run(Side::Contoso, &frames[2])?.frame);
+        let skip = 4 * server.0.len();
+        let id = &out[0][18 + skip..20 + skip].to_vec();
+        for frame in &out {
+            let plain = [&frame[..12], &frame[12 + skip..]].concat();
+            ensure!(frame.len() == 14 + 20 + 800 + skip && plain[12..14] == [8, 0], "{frame:02x?}");
+            ensure!(plain[..6] == BACKEND_MAC && plain[18..20] == id[..], "{frame:02x?}");
+            let unmarked =
+                |word: &[u8]| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]) & !Tags::PRIORITY;
+            let tags: Vec<u32> = frame[12..12 + skip].chunks(4).map(unmarked).collect();
+            ensure!(tags[..] == server.tags().0[..server.0.len()], "{tags:x?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_second_tag_takes_four_bytes_of_what_an_interface_carries() -> Result<()> {
     for (wire, less) in [(PLAIN, 0), (ONE, 0), (TWO, 4)] {
         let mut gate = gate(PLAIN, wire)?;

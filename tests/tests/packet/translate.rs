@@ -131,7 +131,7 @@ fn ip_options_tcp_options_padding_tos_and_df_are_left_alone() -> Result<()> {
             flags: flag::SYN,
             options: vec![2, 4, 5, 0xb4, 1, 3, 3, 7],
         };
-        (sent.tos, sent.id, sent.fragment, sent.padding) = (0xb9, 0xbeef, 0, 6);
+        (sent.tos, sent.id, sent.fragment, sent.padding) = (0xb9, 0xbeef, 0x4000, 6);
         let out = gate.expect(side, &sent.bytes(), ToBackend, Some(SERVICE), None)?;
         let header = 34 + options.len();
         let port = u16::from_be_bytes([out[header], out[header + 1]]);

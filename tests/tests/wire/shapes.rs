@@ -96,20 +96,6 @@ private_link_service = "provider/web"
 }
 
 #[test]
-fn fragments_are_dropped_by_name_and_never_reach_a_backend() {
-    let world = World::start(Config::new(&["contoso"]));
-    let client = world.consumer("contoso");
-    client
-        .run(async {
-            let socket = udp::open((Ipv4Addr::UNSPECIFIED, 0).into(), DATAGRAMS).await?;
-            socket.send(&[0; 4000]).await.map_err(anyhow::Error::new)
-        })
-        .unwrap();
-    wait("all three are counted", || (world.gateway.counter("link contoso0", "fragment") == 3).then_some(()));
-    assert!(world.servers().all(|server| server.echo.peers().is_empty()));
-}
-
-#[test]
 fn closed_sessions_end_after_the_transitory_timeout_and_open_ones_stay() {
     let mut config = Config::new(&["contoso"]);
     config.gateway = "transitory_timeout_in_seconds = 1\nhalf_open_timeout_in_seconds = 1".into();

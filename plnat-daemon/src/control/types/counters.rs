@@ -73,6 +73,7 @@ pub fn verdict_name(verdict: Verdict) -> &'static str {
         Verdict::Forward => "forward",
         Verdict::Answer => "answer",
         Verdict::Pass => "pass",
+        Verdict::Hold => "hold",
         Verdict::Drop => "drop",
     }
 }

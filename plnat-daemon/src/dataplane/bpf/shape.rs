@@ -6,8 +6,8 @@ use std::mem::size_of;
 use aya::maps::{MapInfo, MapType};
 use plnat_common::reason::COLUMNS;
 use plnat_common::record::{
-    Account, Address, AddressKey, Backend, Endpoint, Interface, Line, Meta, PortBlock, Rule, RuleKey,
-    Service, SourceKey, TagKey, WINDOW,
+    Account, Address, AddressKey, Backend, Datagram, Endpoint, FragmentUse, Held, Interface, Line, Meta,
+    PortBlock, Rule, RuleKey, Service, SourceKey, TagKey, WINDOW,
 };
 
 use crate::dataplane::Capacity;
@@ -73,7 +73,7 @@ const SERVICES: Room = Room::Set("services", |c| c.services);
 const RULES: Room = Room::Set("rules", |c| c.rules);
 
 /// All maps of the object that outlive the daemon.
-pub(super) const MAPS: [Shape; 22] = [
+pub(super) const MAPS: [Shape; 25] = [
     // Tagged links lie behind the last interface.
     array(
         "INTERFACES",
@@ -118,6 +118,9 @@ pub(super) const MAPS: [Shape; 22] = [
     array("PENDING_SEEN", 8, ENDPOINTS),
     array("ERROR_ALLOWANCE", 8, LINKS),
     array("DNS_ALLOWANCE", 8, LINKS),
+    array("DATAGRAMS", size_of::<Datagram>(), Room::Fixed),
+    array("FRAGMENT_USE", size_of::<FragmentUse>(), LINKS),
+    array("HELD", size_of::<Held>(), Room::Fixed),
     Shape { name: "EVENTS", kind: MapType::RingBuf, key: 0, value: 0, flags: 0, room: Room::Fixed },
 ];
 

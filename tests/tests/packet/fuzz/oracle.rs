@@ -155,13 +155,25 @@ impl Oracle {
             // From a group's Ethernet address.
             Ok(_) if frame[6] & 1 != 0 && Self::is_ours(side, destination) => Plan::of(&[Spoofed]),
             Ok(_) if frame[6] & 1 != 0 => Plan::of(&[Self::foreign(side, source, destination)]),
-            Ok(packet) if packet.protocol == ICMP => self.icmp(side, frame, &packet),
-            Ok(packet) => self.transport(side, frame, &packet),
+            Ok(packet) => {
+                let icmp = packet.protocol == ICMP;
+                let mut plan =
+                    if icmp { self.icmp(side, frame, &packet) } else { self.transport(side, frame, &packet) };
+                if half(frame, 20) & 0x2000 != 0 {
+                    // The first fragment of a packet, of names or an error perhaps.
+                    plan.reasons.extend([Fragment, FragmentOverlap, FragmentFull]);
+                }
+                plan
+            }
             Err(_) if !Self::is_ours(side, destination) => {
                 Plan::of(&[Self::foreign(side, source, destination)])
             }
             Err(Unsound::Malformed) => Plan::of(&[Malformed]),
-            Err(Unsound::Fragment) => Plan::of(&[Fragment]),
+            Err(Unsound::Tiny) => Plan::of(&[FragmentTiny]),
+            // What its first one became, without a way out.
+            Err(Unsound::Fragment) => {
+                Plan::of(&[FragmentHeld, FragmentOverlap, FragmentFull, Fragment, NoNextHop, TtlExpired])
+            }
             Err(Unsound::Protocol) => Plan::of(&[Protocol]),
         }
     }

@@ -31,6 +31,7 @@ pub(crate) fn sum(parts: &[&[u8]]) -> u32 {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unsound {
     Malformed,
+    Tiny,
     Fragment,
     Protocol,
 }
@@ -59,13 +60,27 @@ impl Packet {
         if frame[14] >> 4 != 4 || header < 20 || end < upper || end > frame.len() {
             return Err(Unsound::Malformed);
         }
-        if half(frame, 20) & 0x3fff != 0 {
-            return Err(Unsound::Fragment);
-        }
         let (protocol, room) = (frame[23], end - upper);
+        let (more, offset) = (half(frame, 20) & 0x2000 != 0, usize::from(half(frame, 20) & 0x1fff));
+        if more || offset != 0 {
+            if room == 0 || (more && room % 8 != 0) || header + offset * 8 + room > 65_535 {
+                return Err(Unsound::Malformed);
+            }
+            let cuts = protocol == TCP && ((offset == 0 && room < 24) || (1..3).contains(&offset));
+            if cuts || (more && room < (68 - header) / 8 * 8) {
+                return Err(Unsound::Tiny);
+            }
+            if offset != 0 {
+                return Err(Unsound::Fragment);
+            }
+        }
         let sound = match protocol {
             TCP => room >= 20 && (20..=room).contains(&(usize::from(frame[upper + 12] >> 4) * 4)),
-            UDP => room >= 8 && (8..=room).contains(&usize::from(half(frame, upper + 4))),
+            UDP => {
+                room >= 8
+                    && (more || usize::from(half(frame, upper + 4)) <= room)
+                    && half(frame, upper + 4) >= 8
+            }
             ICMP => room >= 8,
             _ => return Err(Unsound::Protocol),
         };

@@ -83,6 +83,10 @@ pub(crate) fn translation(
     wanted[..6].copy_from_slice(&to);
     wanted[6..12].copy_from_slice(&from);
     wanted[22] = packet.ttl - 1;
+    if frame[20] & 0x40 == 0 && out.len() == frame.len() {
+        // A fresh identification for what may be fragmented.
+        wanted[18..20].copy_from_slice(&out[18..20]);
+    }
     wanted[26..30].copy_from_slice(&source.octets());
     wanted[30..34].copy_from_slice(&destination.octets());
     if packet.protocol == ICMP {
