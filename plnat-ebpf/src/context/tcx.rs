@@ -219,7 +219,9 @@ extern "C" fn plnat_tcx_untag(skb: *mut __sk_buff) -> u64 {
         let Some(second) = inline(&buffer, EthHdr::LEN + 2) else { return 0 };
         inner = second;
     }
-    if outer == 0 {
+    // A third one would come beside the frame in place of those that are taken off, and not be seen any more.
+    let behind = if beside == 0 { EthHdr::LEN + 6 } else { EthHdr::LEN + 2 };
+    if outer == 0 || (inner != 0 && inline(&buffer, behind) != Some(0)) {
         return 0;
     }
     let tags = Tags([outer & !Tags::PRIORITY, inner & !Tags::PRIORITY]);
