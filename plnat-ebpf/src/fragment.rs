@@ -10,7 +10,7 @@ mod held;
 
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_STOLEN};
 use aya_ebpf::btf_maps::PerCpuArray;
-use aya_ebpf::helpers::bpf_clone_redirect;
+use aya_ebpf::helpers::{bpf_clone_redirect, bpf_skb_change_head};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::TcContext;
 use network_types::eth::EthHdr;
@@ -150,15 +150,18 @@ pub(crate) fn write_down(ctx: &impl Context) -> u64 {
         Ok(taken) => taken,
         Err(reason) => return reason as u64,
     };
-    if let Err(reason) = datagram::add(place) {
-        datagram::give_back(datagram, datagram::state(datagram));
-        return reason as u64;
-    }
+    let complete = match datagram::add(place) {
+        Ok(complete) => complete,
+        Err(reason) => {
+            datagram::give_back(datagram, datagram::state(datagram));
+            return reason as u64;
+        }
+    };
     // SAFETY: the datagram is this program's while it is BUSY, and the piece is this CPU's.
     let (head, waiting, link) = unsafe {
         (*datagram).becomes = core::ptr::read(&raw const (*piece).becomes);
         let head = (*datagram).held;
-        (*datagram).held = 0;
+        ((*datagram).held, (*datagram).complete) = (0, complete as u32);
         (head, (*datagram).waiting, (*datagram).link)
     };
     datagram::give_back(datagram, fragment_state::KNOWN);
@@ -213,6 +216,7 @@ pub(crate) fn go_on(ctx: &impl Context) -> u64 {
     // SAFETY: the datagram is this program's while it is BUSY, and the piece is this CPU's.
     unsafe {
         (*piece).becomes = core::ptr::read(&raw const (*datagram).becomes);
+        (*datagram).complete = complete as u32;
         if complete && (*datagram).waiting == 0 {
             datagram::end(datagram);
         } else {
@@ -281,11 +285,42 @@ pub(crate) fn send(ctx: &TcContext) -> i32 {
             return TC_ACT_SHOT;
         }
     }
-    // SAFETY: the context of this run; no packet pointer is used afterwards.
-    if !buffer.put_tags(tags, 0) || unsafe { bpf_clone_redirect(skb, egress, 0) } != 0 {
+    if !put_on(&buffer, skb, tags) {
         return TC_ACT_SHOT;
     }
+    // SAFETY: the context of this run; no packet pointer is used afterwards.
+    unsafe { bpf_clone_redirect(skb, egress, 0) };
     TC_ACT_STOLEN
+}
+
+/// Puts tags into a frame of one piece, if there are any.
+#[inline(always)]
+fn put_on(buffer: &Buffer, skb: *mut __sk_buff, Tags([outer, inner]): Tags) -> bool {
+    if outer == 0 {
+        return true;
+    }
+    let Some(frame) = at::<[u8; EthHdr::LEN]>(buffer, 0) else { return false };
+    let words = frame.cast::<u32>();
+    // SAFETY: `at` checked 14 bytes; unaligned access is allowed.
+    let macs =
+        unsafe { [words.read_unaligned(), words.add(1).read_unaligned(), words.add(2).read_unaligned()] };
+    // SAFETY: the context of this run; packet pointers are made anew below.
+    if unsafe { bpf_skb_change_head(skb, if inner == 0 { 4 } else { 8 }, 0) } != 0 {
+        return false;
+    }
+    let Some(frame) = at::<[u8; EthHdr::LEN + 8]>(buffer, 0) else { return false };
+    let words = frame.cast::<u32>();
+    // SAFETY: `at` checked 22 bytes.
+    unsafe {
+        words.write_unaligned(macs[0]);
+        words.add(1).write_unaligned(macs[1]);
+        words.add(2).write_unaligned(macs[2]);
+        words.add(3).write_unaligned(outer);
+        if inner != 0 {
+            words.add(4).write_unaligned(inner);
+        }
+    }
+    true
 }
 
 /// Takes the next fragment that may go, and makes the frame and `PIECE` those of it. 0: there is none.
@@ -299,8 +334,16 @@ extern "C" fn plnat_next(skb: *mut __sk_buff) -> u64 {
     let Some(datagram) = datagram::of(place, &key) else { return 0 };
     let state = datagram::state(datagram);
     // SAFETY: the datagram is this program's while it is BUSY.
-    unsafe { (*piece).becomes = core::ptr::read(&raw const (*datagram).becomes) };
-    datagram::give_back(datagram, state);
+    let over = unsafe {
+        (*piece).becomes = core::ptr::read(&raw const (*datagram).becomes);
+        (*datagram).waiting = (*datagram).waiting.saturating_sub(1);
+        (*datagram).waiting == 0 && (*datagram).complete != 0
+    };
+    if over {
+        datagram::end(datagram);
+    } else {
+        datagram::give_back(datagram, state);
+    }
     (state == fragment_state::KNOWN) as u64
 }
 

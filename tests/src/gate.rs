@@ -136,6 +136,15 @@ fn ip(arguments: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether a test run makes a socket buffer of a frame: only where the IP header is there that it promises.
+fn makes_buffer(frame: &[u8]) -> bool {
+    match frame.get(12..14) {
+        Some([0x08, 0x00]) => frame.len() >= 34,
+        Some([0x86, 0xdd]) => frame.len() >= 54,
+        _ => frame.len() > 14,
+    }
+}
+
 /// MTU of the gate's interfaces.
 pub const MTU: u16 = 1500;
 
@@ -462,7 +471,8 @@ impl Gate {
         frame: &[u8],
         repeat: u32,
     ) -> Result<(u32, Vec<u8>)> {
-        let program = if program == "plnat" && ring::is("tcx") { "plnat_tcx" } else { program };
+        let tcx = program == "plnat" && ring::is("tcx") && makes_buffer(frame);
+        let program = if tcx { "plnat_tcx" } else { program };
         let mut out = vec![0; frame.len() + 64];
         let mut md = [0u32; 11];
         let loaded = self.ebpf.program_mut(program).context("no such program")?;
@@ -484,7 +494,9 @@ impl Gate {
         };
         let result = match loaded {
             Program::Xdp(program) => program.test_run(options)?,
-            Program::SchedClassifier(program) => program.test_run(options)?,
+            Program::SchedClassifier(program) => {
+                program.test_run(options).with_context(|| format!("a frame {frame:02x?}"))?
+            }
             _ => bail!("{program} is of another kind"),
         };
         out.truncate(result.data_size_out as usize);

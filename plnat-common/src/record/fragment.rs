@@ -77,7 +77,7 @@ pub struct Datagram {
     pub link: u32,
     /// The fragment that waits and came last; its place in `HELD` and one, or 0.
     pub held: u32,
-    /// How many fragments wait or waited.
+    /// How many fragments wait.
     pub waiting: u32,
     /// Where it ends, in units of 8 bytes; 0 while its last fragment did not come.
     pub end: u32,
@@ -85,8 +85,10 @@ pub struct Datagram {
     pub ranges: [u32; RANGES],
     /// What its fragments become, once the first one came.
     pub becomes: Becomes,
+    /// 1 once all of it came.
+    pub complete: u32,
     /// Zero.
-    pub zero: [u32; 2],
+    pub zero: u32,
 }
 
 /// What fragments become.

@@ -241,12 +241,15 @@ extern "C" fn plnat_tcx_untag(skb: *mut __sk_buff) -> u64 {
     let (beside, protocol, number) =
         unsafe { ((*skb).vlan_present, (*skb).vlan_proto, (*skb).vlan_tci as u16) };
     let mut outer = protocol as u16 as u32 | (number.to_be() as u32) << 16;
-    let mut inner = inline(&buffer, EthHdr::LEN - 2);
+    let Some(mut inner) = inline(&buffer, EthHdr::LEN - 2) else { return 0 };
     if beside == 0 {
         outer = inner;
-        inner = inline(&buffer, EthHdr::LEN + 2);
+        let Some(second) = inline(&buffer, EthHdr::LEN + 2) else { return 0 };
+        inner = second;
     }
-    if outer == 0 {
+    // A third one would come beside the frame in place of those that are taken off, and not be seen any more.
+    let behind = if beside == 0 { EthHdr::LEN + 6 } else { EthHdr::LEN + 2 };
+    if outer == 0 || (inner != 0 && inline(&buffer, behind) != Some(0)) {
         return 0;
     }
     let tags = Tags([outer & !Tags::PRIORITY, inner & !Tags::PRIORITY]);
@@ -260,13 +263,18 @@ extern "C" fn plnat_tcx_untag(skb: *mut __sk_buff) -> u64 {
     tag::found(place, outer, inner)
 }
 
-/// The tag at `offset` of a frame, 0 where there is none.
+/// The tag at `offset` of a frame, 0 where there is none; nothing where it is cut off.
 #[inline(always)]
-fn inline(buffer: &Buffer, offset: usize) -> u32 {
-    let Some(word) = at::<u32>(buffer, offset) else { return 0 };
-    // SAFETY: `at` checked the word; unaligned access is allowed.
-    let word = unsafe { word.read_unaligned() };
-    if tag::is_tag(word as u16) { word } else { 0 }
+fn inline(buffer: &Buffer, offset: usize) -> Option<u32> {
+    let Some(kind) = at::<u16>(buffer, offset) else { return Some(0) };
+    // SAFETY: `at` checked the halfword; unaligned access is allowed.
+    if !tag::is_tag(unsafe { kind.read_unaligned() }) {
+        return Some(0);
+    }
+    // With what follows it: another tag, or the kind of the frame.
+    let word = at::<[u16; 3]>(buffer, offset)?.cast::<u32>();
+    // SAFETY: `at` checked six bytes; unaligned access is allowed.
+    Some(unsafe { word.read_unaligned() })
 }
 
 /// As [`tag::put_on`].

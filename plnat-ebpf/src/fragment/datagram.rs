@@ -242,7 +242,7 @@ extern "C" fn plnat_datagram() -> u64 {
         for at in 0..RANGES / 2 {
             write_volatile(ranges.add(at), 0);
         }
-        (*datagram).becomes.egress = 0;
+        ((*datagram).becomes.egress, (*datagram).complete) = (0, 0);
     }
     count(link, 1);
     free as u32 as u64

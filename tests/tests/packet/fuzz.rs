@@ -25,6 +25,7 @@ use anyhow::{Context as _, Result, ensure};
 use plnat_common::reason::{BYTES_TO_BACKEND, BYTES_TO_CLIENT, COLUMNS, Reason, Verdict};
 use plnat_common::record::{PortBlock, SweepRequest, endpoint_state, sweep_mode};
 use plnat_tests::gate::{Counters, Gate, Row, Side};
+use plnat_tests::ring;
 
 use chance::Chance;
 use oracle::{Oracle, Plan, Way};
@@ -93,7 +94,8 @@ impl Fuzz {
         let link = if stray && !self.wires[side as usize].is_empty() { 0 } else { side.link() };
         let (reason, answered) = self.count(link, frame)?;
         // Only the one right way out has an entry: another would be no redirection.
-        let own = if plan.egress == Some(side) { 4 } else { 3 };
+        // Socket buffers need none.
+        let own = if plan.egress == Some(side) || ring::is("tcx") { 4 } else { 3 };
         let wanted = match reason.verdict() {
             Verdict::Forward => 4,
             Verdict::Answer => own,
@@ -264,8 +266,9 @@ fn no_frame_leaves_wrong_untranslated_or_to_another_link() -> Result<()> {
     let seed = number("PLNAT_FUZZ_SEED").unwrap_or(fresh);
     println!("PLNAT_FUZZ_SEED={seed}");
     let mut chance = Chance::new(seed);
+    // A third tag has another name on socket buffers, which the oracle does not know: it is dropped there.
     let wires = [wire::PLAIN, wire::TAGGED];
-    for wires in wires {
+    for wires in wires.into_iter().take(if ring::is("tcx") { 1 } else { 2 }) {
         let mut fuzz = Fuzz::new(wires)?;
         let begin = Instant::now();
         let share = seconds.map(|seconds| seconds / 2);

@@ -6,6 +6,7 @@ use plnat_common::net::Tags;
 use plnat_common::reason::Reason;
 
 use plnat_tests::gate::MTU;
+use plnat_tests::ring;
 
 use super::chance::Chance;
 use super::sums::half;
@@ -108,6 +109,9 @@ pub(crate) fn dress(chance: &mut Chance, wire: Wire, frame: &[u8]) -> Vec<u8> {
 
 /// What left, below the tags that it must have.
 pub(crate) fn left(wire: Wire, priority: Priority, out: &[u8]) -> Result<Vec<u8>> {
+    // A socket buffer has the outer one beside it.
+    let (wire, priority) =
+        if ring::is("tcx") && !wire.is_empty() { (&wire[1..], [priority[1], 0]) } else { (wire, priority) };
     let end = 12 + 4 * wire.len();
     ensure!(out.len() >= end + 2, "left with {} bytes", out.len());
     let plain = [&out[..12], &out[end..]].concat();
