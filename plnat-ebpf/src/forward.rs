@@ -71,7 +71,7 @@ fn known(
     let packet = &ctx.settle(packet)?;
     if packet.protocol == TCP {
         if !opens {
-            state(packet, &line, found.index, forward)?;
+            state(ctx, packet, &line, found.index, forward)?;
         }
         if packet.tcp_flags() & tcp::SYN != 0 {
             mss::clamp(ctx, interface, packet, &way);
@@ -89,7 +89,7 @@ fn known(
         let (service, endpoint, Way { egress, tags, .. }) = (trip.service, line.endpoint, way);
         fragment::note(interface, packet, &Plan { reason, egress, tags, endpoint, service });
     }
-    rewrite::apply(ctx, packet, &Translation { source, destination, ports, macs: way.macs });
+    rewrite::apply(ctx, packet, &Translation { source, destination, ports, macs: way.macs })?;
     (trip.egress, trip.tags) = (way.egress, way.tags);
     if part {
         fragment::first(ctx)?;
@@ -99,13 +99,19 @@ fn known(
 
 /// What a TCP packet of a session changes in its state.
 #[inline(always)]
-fn state(packet: &Packet, line: &Known, index: u32, to_backend: bool) -> Result<(), Reason> {
+fn state(
+    ctx: &impl Context,
+    packet: &Packet,
+    line: &Known,
+    index: u32,
+    to_backend: bool,
+) -> Result<(), Reason> {
     let flags = packet.tcp_flags();
     if flags & tcp::MARKS != 0 || line.tcp != tcp_state::ESTABLISHED {
         tcp::observe(index, flags, to_backend)?;
     }
     if reset::is_due(line.idle_minutes) {
-        reset::note(index, packet);
+        reset::note(ctx, index, packet);
     }
     Ok(())
 }

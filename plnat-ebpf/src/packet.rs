@@ -65,6 +65,8 @@ pub(crate) struct Packet {
     /// Where that is in the frame.
     pub(crate) offset: usize,
     pub(crate) protocol: u8,
+    /// Flags of TCP.
+    pub(crate) flags: u8,
     pub(crate) source: Ip4,
     pub(crate) destination: Ip4,
     /// Zero for ICMP.
@@ -98,15 +100,15 @@ impl Packet {
     /// Flags of a TCP header.
     #[inline(always)]
     pub(crate) fn tcp_flags(&self) -> u8 {
-        // SAFETY: `frame` checked 20 bytes for TCP, and only TCP asks.
-        unsafe { *self.header.add(13) }
+        self.flags
     }
 
     /// Acknowledgment number of a TCP header, in host order.
     #[inline(always)]
-    pub(crate) fn acknowledgment(&self) -> u32 {
-        // SAFETY: `frame` checked 20 bytes for TCP, and only TCP asks.
-        u32::from_be(unsafe { self.header.add(8).cast::<u32>().read_unaligned() })
+    pub(crate) fn acknowledgment(&self, ctx: &impl Context) -> Option<u32> {
+        let number: *mut u32 = at(ctx, self.offset + 8)?;
+        // SAFETY: `at` checked it.
+        Some(u32::from_be(unsafe { number.read_unaligned() }))
     }
 
     /// Type and code of an ICMP message.
@@ -211,31 +213,33 @@ fn ipv4(ctx: &impl Context, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Re
             return Err(Reason::Fragment);
         }
     }
-    let header: *mut u8 = match protocol {
+    // All that is read of a header is read where its length was checked: before Linux 6.8 a verifier forgets which protocol that
+    // was for.
+    let (header, flags, sound): (*mut u8, u8, bool) = match protocol {
         TCP => match at::<[u8; 20]>(ctx, offset) {
-            Some(header) if payload >= 20 => header.cast(),
+            Some(header) if payload >= 20 => {
+                let header = header.cast::<u8>();
+                // SAFETY: 20 bytes were checked.
+                let (length, flags) = unsafe { ((*header.add(12) >> 4) as usize * 4, *header.add(13)) };
+                (header, flags, length >= 20 && length <= payload)
+            }
             _ => return Err(Reason::Malformed),
         },
         UDP | ICMP => match at::<[u8; 8]>(ctx, offset) {
-            Some(header) if payload >= 8 => header.cast(),
+            Some(header) if payload >= 8 => {
+                let header = header.cast::<u8>();
+                // SAFETY: 8 bytes were checked.
+                let length = u16::from_be(unsafe { header.add(4).cast::<u16>().read_unaligned() }) as usize;
+                (header, 0, protocol == ICMP || (length >= 8 && (part || length <= payload)))
+            }
             _ => return Err(Reason::Malformed),
         },
         _ => return Err(Reason::Protocol),
     };
-    // SAFETY: 20 bytes for TCP and 8 for UDP and ICMP were checked.
-    let (ports, sound) = unsafe {
-        let ports = Ports(header.cast::<u32>().read_unaligned());
-        match protocol {
-            TCP => {
-                let data_offset = (*header.add(12) >> 4) as usize * 4;
-                (ports, data_offset >= 20 && data_offset <= payload)
-            }
-            UDP => {
-                let length = u16::from_be(header.add(4).cast::<u16>().read_unaligned()) as usize;
-                (ports, length >= 8 && (part || length <= payload))
-            }
-            _ => (Ports(0), true),
-        }
+    let ports = match protocol {
+        ICMP => Ports(0),
+        // SAFETY: at least 8 bytes were checked.
+        _ => Ports(unsafe { header.cast::<u32>().read_unaligned() }),
     };
     if !sound || (protocol != ICMP && (ports.source().0 == 0 || ports.destination().0 == 0)) {
         return Err(Reason::Malformed);
@@ -245,7 +249,7 @@ fn ipv4(ctx: &impl Context, ethernet: *mut u8, ip: *mut Ip) -> Result<Packet, Re
     if unsafe { *ethernet.add(6) } & 1 != 0 {
         return Err(Reason::Spoofed);
     }
-    Ok(Packet { ethernet, ip, header, offset, protocol, source, destination, ports, partial: false })
+    Ok(Packet { ethernet, ip, header, offset, protocol, flags, source, destination, ports, partial: false })
 }
 
 /// A number that has 16 bits, for a verifier that has forgotten it: before Linux 6.8 it knows nothing of a word whose bytes were

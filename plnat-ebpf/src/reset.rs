@@ -21,7 +21,7 @@ use plnat_common::net::{Ip4, MacPair, Ports, TCP, Tags};
 use plnat_common::reason::Reason;
 use plnat_common::record::{Line, RESETS_BOTH, tcp_state};
 
-use crate::context::Buffer;
+use crate::context::{Buffer, Context};
 use crate::packet::{Packet, at};
 use crate::session::line;
 use crate::{Trip, backend, count, endpoint, rewrite, tcp};
@@ -57,9 +57,11 @@ pub(crate) fn is_due(idle_minutes: u8) -> bool {
 
 /// Notes what the sender of a TCP packet of the line acknowledges.
 #[inline(always)]
-pub(crate) fn note(index: u32, packet: &Packet) {
-    if packet.tcp_flags() & (tcp::ACK | tcp::RST) == tcp::ACK {
-        plnat_note(index as u64, packet.acknowledgment() as u64);
+pub(crate) fn note(ctx: &impl Context, index: u32, packet: &Packet) {
+    if packet.tcp_flags() & (tcp::ACK | tcp::RST) == tcp::ACK
+        && let Some(number) = packet.acknowledgment(ctx)
+    {
+        plnat_note(index as u64, number as u64);
     }
 }
 

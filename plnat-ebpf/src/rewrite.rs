@@ -3,10 +3,11 @@
 
 use plnat_common::checksum::{difference, difference16, fold, update, update_udp};
 use plnat_common::net::{Ip4, Mac, MacPair, Ports, TCP};
+use plnat_common::reason::Reason;
 
 use crate::context::Context;
 use crate::identification;
-use crate::packet::{DONT_FRAGMENT, Packet};
+use crate::packet::{DONT_FRAGMENT, Packet, at};
 
 /// What a packet becomes.
 #[derive(Clone, Copy)]
@@ -19,14 +20,16 @@ pub(crate) struct Translation {
 
 /// Rewrites a settled TCP or UDP packet, and takes one from its time to live, which is more than one.
 #[inline(always)]
-pub(crate) fn apply(ctx: &impl Context, packet: &Packet, new: &Translation) {
+pub(crate) fn apply(ctx: &impl Context, packet: &Packet, new: &Translation) -> Result<(), Reason> {
+    // The parser checked it. Before Linux 6.8 a verifier forgets for which protocol.
+    let place = packet.offset + if packet.protocol == TCP { 16 } else { 6 };
+    let checksum: *mut u16 = at(ctx, place).ok_or(Reason::Malformed)?;
     let addresses =
         difference(packet.source.0, new.source.0) + difference(packet.destination.0, new.destination.0);
     let ports = difference(packet.ports.0, new.ports.0);
     let all = addresses + ports;
     // SAFETY: `Packet` holds pointers to checked headers: 14 bytes of Ethernet, 20 of IP, 20 of TCP or 8 of UDP.
     unsafe {
-        let checksum = packet.header.add(if packet.protocol == TCP { 16 } else { 6 }).cast::<u16>();
         let old = checksum.read_unaligned();
         checksum.write_unaligned(if packet.partial {
             fold(old as u64 + addresses)
@@ -45,6 +48,7 @@ pub(crate) fn apply(ctx: &impl Context, packet: &Packet, new: &Translation) {
     }
     outer(packet, new.source, new.destination);
     ethernet(packet.ethernet, new.macs);
+    Ok(())
 }
 
 /// Writes the addresses of the IP header, and takes one from its time to live, which is more than one.

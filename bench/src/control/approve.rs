@@ -12,6 +12,7 @@ use plnat_daemon::control::types::{Connection, Decision};
 use plnat_daemon::control::{Call, ControlError};
 use plnat_daemon::dataplane::bpf::BpfPlane;
 use plnat_daemon::events::EventBus;
+use plnat_daemon::intent::ConnectionState;
 use plnat_daemon::model::Model;
 use plnat_daemon::netlink::{Interface, NextHop};
 use plnat_daemon::run::{Gateway, Message, Parts};
@@ -64,7 +65,8 @@ fn address(number: u8) -> Ipv4Addr {
 fn approve(gateway: &mut Gateway<BpfPlane>, number: u8) -> Result<()> {
     let connections: Vec<Connection> = ask(gateway, Call::Connections)?;
     let wanted = address(number);
-    let found = connections.into_iter().find(|it| it.address == wanted);
+    let found =
+        connections.into_iter().find(|it| it.address == wanted && it.state == ConnectionState::Pending);
     let id = found.context("the connection is not there")?.id;
     let actor = "uid 0".to_owned();
     ask(gateway, |reply| Call::Decide { id, decision: Decision::Approve, description: None, actor, reply })?;
