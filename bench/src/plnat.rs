@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use aya::programs::{ProgramFd, loaded_programs};
 use plnat_common::net::Mac;
-use plnat_common::record::{SweepRequest, sweep_mode};
+use plnat_common::record::{LINES_PER_SESSION, SPARE_LINES, SweepRequest, sweep_mode};
 use plnat_daemon::dataplane::bpf::{BpfPlane, Options};
 use plnat_daemon::dataplane::{ALL_LINES, Capacity, CounterRow, DataPlane as _, ModeWish, Session, Wish};
 use plnat_daemon::intent::{
@@ -131,7 +131,7 @@ impl Plnat {
     /// One pass over the whole session table, as the daemon's loop makes it; `idle`: with times so short that every session has
     /// been idle too long.
     pub(crate) fn sweep(&mut self, idle: bool) -> Result<Swept> {
-        let lines = self.plane.capacity().sessions * 4 + 32;
+        let lines = self.plane.capacity().sessions * LINES_PER_SESSION + SPARE_LINES;
         let minute = if idle { 0 } else { self.plane.jiffies_per_second() * 60 };
         let mut swept = Swept::default();
         for first in (0..lines).step_by(STRIPE as usize) {

@@ -30,8 +30,8 @@ pub use port_block::{FIRST_PORT, PORTS_PER_BLOCK, PortBlock, SUMMARY_WORDS, WORD
 pub use rule::{ANY_PORT, ANY_PROTOCOL, Rule, RuleKey, distribution};
 pub use service::{MAX_NAT_ADDRESSES, Service};
 pub use session::{
-    CHOICES, CLAIMED, FREE, GUARANTEED, HOP_OVERFLOW, Line, LineKey, NO_PEER, RESET_FRAME, RESETS_BOTH,
-    WINDOW, tcp_state,
+    CHOICES, CLAIMED, FREE, GUARANTEED, HOP_OVERFLOW, LINES_PER_SESSION, Line, LineKey, NO_PEER, RESET_FRAME,
+    RESETS_BOTH, SPARE_LINES, WINDOW, tcp_state,
 };
 pub use source::{SourceKey, in_prefix};
 pub use sweep::{SweepReport, SweepRequest, sweep_mode};

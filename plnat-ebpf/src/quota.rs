@@ -10,13 +10,10 @@ use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::btf_map;
 use plnat_common::reason::Reason;
-use plnat_common::record::{Account, GUARANTEED};
+use plnat_common::record::{Account, GUARANTEED, LINES_PER_SESSION};
 
 use crate::{atomic, endpoint, port, secret, service};
 
-/// Lines of the table for each session that it has room for by the configuration. It has twice the room; the half beyond is
-/// what guarantees stand on.
-const LINES_PER_SESSION: u32 = 4;
 /// How much of its rate an endpoint may use at once.
 const BURST: u64 = 1_000_000_000;
 /// No limit.
@@ -72,6 +69,7 @@ extern "C" fn plnat_quota_enter(slot: u64, half_open: u64) -> u64 {
         if atomic::count32(&raw mut (*account).guaranteed, service.guaranteed) {
             return GUARANTEED as u64;
         }
+        // The table holds twice as many; the half beyond is what guarantees stand on.
         if atomic::count64(shared, (secret::lines() / LINES_PER_SESSION) as u64) {
             return 0;
         }

@@ -16,6 +16,10 @@ use crate::net::{Ip4, Mac, MacPair, Ports, Scope};
 pub const CHOICES: u32 = 3;
 /// Lines that a home may use, itself the first.
 pub const WINDOW: u32 = 31;
+/// Lines of the table for each session that it must have room for.
+pub const LINES_PER_SESSION: u32 = 4;
+/// Lines behind the last home: its window and one more.
+pub const SPARE_LINES: u32 = WINDOW + 1;
 /// Bit of [`Line::hop`]: a line with this home lies at a later choice.
 pub const HOP_OVERFLOW: u32 = 1 << 31;
 /// Value of [`Line::peer`] while the other direction has no line.

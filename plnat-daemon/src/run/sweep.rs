@@ -3,14 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use plnat_common::record::{SweepReport, SweepRequest, sweep_mode};
+use plnat_common::record::{LINES_PER_SESSION, SPARE_LINES, SweepReport, SweepRequest, sweep_mode};
 
 use crate::dataplane::{DataPlane, PlaneError};
 use crate::metrics::SweepFigures;
 
-/// Lines of the session table for each session that there is room for, and the spare ones at the end.
-const LINES_PER_SESSION: u32 = 4;
-const SPARE_LINES: u32 = 32;
 /// Lines in a stripe: about a millisecond.
 const STRIPE: u32 = 1 << 16;
 /// From the start of a pass over the session table to the start of the next.

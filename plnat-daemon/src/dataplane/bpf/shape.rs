@@ -6,8 +6,8 @@ use std::mem::size_of;
 use aya::maps::{MapInfo, MapType};
 use plnat_common::reason::COLUMNS;
 use plnat_common::record::{
-    Account, Address, AddressKey, Backend, Datagram, Endpoint, FragmentUse, Held, Interface, Line, Meta,
-    PortBlock, Rule, RuleKey, Service, SourceKey, TagKey, WINDOW,
+    Account, Address, AddressKey, Backend, Datagram, Endpoint, FragmentUse, Held, Interface,
+    LINES_PER_SESSION, Line, Meta, PortBlock, Rule, RuleKey, SPARE_LINES, Service, SourceKey, TagKey,
 };
 
 use crate::dataplane::Capacity;
@@ -19,10 +19,6 @@ const RDONLY_PROG: u32 = 1 << 7;
 /// `BPF_F_MMAPABLE`.
 const MMAPABLE: u32 = 1 << 10;
 
-/// Lines behind the last home: its window and one more.
-const SPARE_LINES: u32 = WINDOW + 1;
-/// Lines for each session that the table must have room for.
-const LINES_PER_SESSION: u32 = 4;
 /// Address records of a service besides those of its endpoints: two for each NAT address.
 const ADDRESSES_PER_SERVICE: u32 = 16;
 

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use plnat_common::net::UDP;
 use plnat_common::record::{
-    RESETS_BOTH, SweepReport, SweepRequest, backend_state, endpoint_state, sweep_mode, tcp_state,
+    LINES_PER_SESSION, RESETS_BOTH, SweepReport, SweepRequest, backend_state, endpoint_state, sweep_mode,
+    tcp_state,
 };
 
 use crate::dataplane::{PlaneError, PortUse, Session};
 use crate::plan::Records;
 
-/// Lines for each session, as in the real table.
-const LINES_PER_SESSION: u32 = 4;
 /// Jiffies in a second of this plane's clock.
 const HERTZ: u64 = 1000;
 

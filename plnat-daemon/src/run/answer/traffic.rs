@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use plnat_common::net::{TCP, UDP};
 use plnat_common::reason::COLUMNS;
-use plnat_common::record::{PORTS_PER_BLOCK, tcp_state};
+use plnat_common::record::{LINES_PER_SESSION, PORTS_PER_BLOCK, SPARE_LINES, tcp_state};
 
 use super::Labels;
 use crate::control::types::{self, CounterScope, CounterSet, NatUse, SessionPage};
@@ -48,7 +48,8 @@ impl<P: DataPlane> Gateway<P> {
     pub(in crate::run) fn sessions(&mut self, query: &SessionQuery) -> Result<SessionPage, ControlError> {
         let names = self.names();
         let Self { plane, planner, .. } = self;
-        let end = u64::from(plane.capacity().sessions) * 4 + 32;
+        let end =
+            u64::from(plane.capacity().sessions) * u64::from(LINES_PER_SESSION) + u64::from(SPARE_LINES);
         let last = query.cursor.saturating_add(LINES_OF_A_PAGE).min(end);
         let mut page = SessionPage::default();
         let mut from = query.cursor;
